@@ -1,1 +1,8 @@
-//! (to be written)
+//! Every decision, and no IO: `(state, event, now) → (state, actions)`. Owns no descriptor and reads no clock; depends on
+//! `model` only. What is decided here is executed by `relay/`, `supervise/` and `daemon/`.
+#![forbid(unsafe_code)]
+
+pub mod gate;
+pub mod pauses;
+pub mod route;
+pub mod watermark;

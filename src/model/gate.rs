@@ -1,7 +1,9 @@
+use serde::{Deserialize, Serialize};
+
 use super::PauseReason;
 
 /// A set of pause reasons. Reading is allowed when it is empty.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PauseReasons(u8);
 
 impl PauseReasons {

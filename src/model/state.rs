@@ -1,4 +1,7 @@
+use std::borrow::Cow;
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 /// Why a route's sources are not being read now. The order is that in which reasons are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,7 +110,7 @@ shown_as!(RouteState {
 });
 
 /// By which mechanism a route moves bytes now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PathKind {
     /// read(2), keep, write(2).
     Copy,
@@ -119,7 +122,7 @@ pub enum PathKind {
 shown_as!(PathKind { Copy => "copy", Splice => "splice", Tee => "tee" });
 
 /// Why a transport ended. Exactly one for each life of a transport.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CloseCause {
     /// The stream reached its end.
     Eof,
@@ -132,7 +135,7 @@ pub enum CloseCause {
     /// The deadline ran out before it was drained.
     DrainTimeout,
     /// A system call failed; the errno's name.
-    IoError(&'static str),
+    IoError(Cow<'static, str>),
 }
 
 impl fmt::Display for CloseCause {

@@ -2,3 +2,9 @@
 #![allow(unsafe_code)]
 
 pub mod clock;
+pub mod errno;
+pub mod fifo;
+pub mod pipe;
+pub mod poll;
+pub mod reactor;
+pub mod watch;

@@ -1,0 +1,509 @@
+//! The life of one route: which of its ends are open, why it is not read, when it drains and when it is over.
+//!
+//! One exhaustive match of (event) over the phases of its endpoints; `docs/lifecycle.md` is its table. After each event
+//! the consequences are drawn in one place, `settle`: the end of the last source drains the destinations, the end of the
+//! last destination ends the sources, and the gate's automatic reasons follow from the destinations' phases.
+
+mod phase;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+pub use phase::{DestinationPhase, DestinationRule, Phase, SourcePhase};
+
+use super::gate::Gate;
+use crate::model::{CloseCause, Moment, PauseReason, RouteState};
+
+/// What has happened to a route. Numbers are places in the lists of sources and destinations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A source's descriptor is there.
+    SourceOpened(usize),
+    /// A source has nothing to open now: its process does not run.
+    SourceWaits(usize),
+    /// The first byte or hang-up of a source was seen.
+    SourceActive(usize),
+    /// A source is at its end, or failed.
+    SourceEnded(usize, CloseCause),
+    /// A source that is drained holds no more of what stood in it.
+    SourceDry(usize),
+    /// A source that has ended can run again.
+    SourceRevived(usize),
+    /// A destination is open and somebody reads it.
+    DestinationOpened(usize),
+    /// Nobody reads a destination, and nobody has since it was opened.
+    DestinationAwaitsReader(usize),
+    /// The reader of a destination has left.
+    DestinationGone(usize),
+    /// The reader of a destination has left and none will come.
+    DestinationGoneForGood(usize),
+    /// A destination is above its high watermark, or its pipe is full (true); it takes again (false).
+    DestinationFull(usize, bool),
+    /// A destination that drains has written out everything.
+    DestinationFlushed(usize),
+    /// A destination failed.
+    DestinationFailed(usize, CloseCause),
+    /// A destination that has ended can be written again.
+    DestinationRevived(usize),
+    /// The operator pauses.
+    Pause,
+    /// The operator resumes, or reopens a drained route.
+    Resume,
+    /// The rate limit is used up (true) or has room again (false).
+    RateSpent(bool),
+    /// Read what stands in the sources now, write it out, close; by this deadline.
+    Drain(Moment),
+    /// Drop everything now.
+    Abort(CloseCause),
+    /// The deadline of a drain has come.
+    DeadlineReached,
+}
+
+/// What is to be done. The order is the order in which to do it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A source is over: its one terminal event. With `keep`, its descriptor stays open and unread, so that its writer
+    /// gets no EPIPE.
+    EndSource {
+        /// Which.
+        source: usize,
+        /// Why.
+        cause: CloseCause,
+        /// Leave the descriptor open.
+        keep: bool,
+    },
+    /// From now on read only what stands in this source, then report `SourceDry`.
+    DrainSource(usize),
+    /// A destination is over: its one terminal event. What is queued for it is dropped and counted.
+    EndDestination {
+        /// Which.
+        destination: usize,
+        /// Why.
+        cause: CloseCause,
+    },
+    /// Every endpoint has been tried.
+    Opened,
+    /// Every endpoint has ended.
+    Closed,
+}
+
+/// The state of one route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    phase: Phase,
+    gate: Gate,
+    opened: bool,
+    sources: Vec<SourcePhase>,
+    destinations: Vec<(DestinationRule, DestinationPhase)>,
+}
+
+impl Route {
+    /// A route of which nothing is open yet.
+    #[must_use]
+    pub fn new(sources: usize, destinations: &[DestinationRule], start_paused: bool, now: Moment) -> Route {
+        let mut gate = Gate::default();
+        if start_paused {
+            gate.pause(PauseReason::Operator, now);
+        }
+        let destinations = destinations
+            .iter()
+            .map(|rule| (*rule, DestinationPhase::Unopened))
+            .collect();
+        let sources = vec![SourcePhase::Unopened; sources];
+        let mut route = Route {
+            phase: Phase::Running,
+            gate,
+            opened: false,
+            sources,
+            destinations,
+        };
+        route.derive_reasons(now);
+        route
+    }
+
+    /// Draws the consequences of `event`. True when a command (pause, resume, drain, abort) changed something.
+    pub fn on(&mut self, event: &Event, now: Moment, actions: &mut Vec<Action>) -> bool {
+        let changed = match event {
+            Event::SourceOpened(i) | Event::SourceWaits(i) => self.source_tried(*i),
+            Event::SourceActive(i) => self.source_active(*i),
+            Event::SourceEnded(i, cause) => self.end_source(*i, cause, false, actions),
+            Event::SourceDry(i) => {
+                matches!(self.sources[*i], SourcePhase::Draining)
+                    && self.end_source(*i, &CloseCause::Drained, true, actions)
+            }
+            Event::SourceRevived(i) => self.revive_source(*i),
+            Event::DestinationOpened(i) => self.destination_opened(*i),
+            Event::DestinationAwaitsReader(i) => self.destination_awaits_reader(*i),
+            Event::DestinationGone(i) => self.destination_gone(*i, actions),
+            Event::DestinationGoneForGood(i) => self.end_destination(*i, &CloseCause::PeerGone, actions),
+            Event::DestinationFull(i, full) => self.destination_full(*i, *full),
+            Event::DestinationFlushed(i) => self.destination_flushed(*i, actions),
+            Event::DestinationFailed(i, cause) => self.end_destination(*i, cause, actions),
+            Event::DestinationRevived(i) => self.revive_destination(*i),
+            Event::Pause => self.phase == Phase::Running && self.gate.pause(PauseReason::Operator, now),
+            Event::Resume => self.reopen() || self.gate.resume(PauseReason::Operator),
+            Event::RateSpent(spent) => self.gate.set(PauseReason::RateLimit, *spent, now),
+            Event::Drain(deadline) => self.drain(*deadline, actions),
+            Event::Abort(cause) => self.abort(cause, actions),
+            Event::DeadlineReached => match self.phase {
+                Phase::Draining {
+                    deadline: Some(deadline),
+                    ..
+                } if now >= deadline => self.abort(&CloseCause::DrainTimeout, actions),
+                _ => false,
+            },
+        };
+        self.settle(now, actions);
+        changed
+    }
+
+    fn source_tried(&mut self, i: usize) -> bool {
+        let fresh = matches!(self.sources[i], SourcePhase::Unopened);
+        if fresh {
+            self.sources[i] = SourcePhase::Waiting;
+        }
+        fresh
+    }
+
+    fn source_active(&mut self, i: usize) -> bool {
+        let first = matches!(self.sources[i], SourcePhase::Waiting);
+        if first {
+            self.sources[i] = SourcePhase::Open;
+        }
+        first
+    }
+
+    fn end_source(&mut self, i: usize, cause: &CloseCause, keep: bool, actions: &mut Vec<Action>) -> bool {
+        if self.sources[i].has_ended() {
+            return false;
+        }
+        self.sources[i] = match cause {
+            CloseCause::IoError(_) => SourcePhase::Failed(cause.clone()),
+            _ => SourcePhase::Ended(cause.clone()),
+        };
+        actions.push(Action::EndSource {
+            source: i,
+            cause: cause.clone(),
+            keep,
+        });
+        true
+    }
+
+    fn end_destination(&mut self, i: usize, cause: &CloseCause, actions: &mut Vec<Action>) -> bool {
+        let phase = &mut self.destinations[i].1;
+        if phase.has_ended() {
+            return false;
+        }
+        *phase = match cause {
+            CloseCause::IoError(_) => DestinationPhase::Failed(cause.clone()),
+            _ => DestinationPhase::Closed(cause.clone()),
+        };
+        actions.push(Action::EndDestination {
+            destination: i,
+            cause: cause.clone(),
+        });
+        true
+    }
+
+    fn destination_opened(&mut self, i: usize) -> bool {
+        let phase = &mut self.destinations[i].1;
+        match phase {
+            DestinationPhase::Unopened | DestinationPhase::Gone => *phase = DestinationPhase::Open { full: false },
+            DestinationPhase::Draining { gone } => *gone = false,
+            DestinationPhase::Open { .. } | DestinationPhase::Closed(_) | DestinationPhase::Failed(_) => return false,
+        }
+        true
+    }
+
+    fn destination_awaits_reader(&mut self, i: usize) -> bool {
+        let phase = &mut self.destinations[i].1;
+        match phase {
+            DestinationPhase::Unopened | DestinationPhase::Open { .. } => *phase = DestinationPhase::Gone,
+            DestinationPhase::Draining { gone } => *gone = true,
+            DestinationPhase::Gone | DestinationPhase::Closed(_) | DestinationPhase::Failed(_) => return false,
+        }
+        true
+    }
+
+    /// A reader that leaves while the route is drained by hand is not waited for: nobody promised that one will come.
+    fn destination_gone(&mut self, i: usize, actions: &mut Vec<Action>) -> bool {
+        let (rule, phase) = &self.destinations[i];
+        let drained_by_hand = matches!(
+            self.phase,
+            Phase::Draining {
+                cause: CloseCause::Drained,
+                ..
+            }
+        );
+        let draining = matches!(phase, DestinationPhase::Draining { .. });
+        if rule.close_when_gone || (draining && drained_by_hand) {
+            self.end_destination(i, &CloseCause::PeerGone, actions)
+        } else {
+            self.destination_awaits_reader(i)
+        }
+    }
+
+    fn destination_full(&mut self, i: usize, now_full: bool) -> bool {
+        match &mut self.destinations[i].1 {
+            DestinationPhase::Open { full } if *full != now_full => {
+                *full = now_full;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn destination_flushed(&mut self, i: usize, actions: &mut Vec<Action>) -> bool {
+        let Phase::Draining { cause, .. } = self.phase.clone() else {
+            return false;
+        };
+        matches!(self.destinations[i].1, DestinationPhase::Draining { .. }) && self.end_destination(i, &cause, actions)
+    }
+
+    fn revive_source(&mut self, i: usize) -> bool {
+        if self.phase == Phase::Closed {
+            self.open_again(|_| true);
+            return true;
+        }
+        let ended = self.sources[i].has_ended();
+        if ended {
+            self.sources[i] = SourcePhase::Unopened;
+            self.run_again();
+        }
+        ended
+    }
+
+    fn revive_destination(&mut self, i: usize) -> bool {
+        if self.phase == Phase::Closed {
+            self.open_again(|_| true);
+            return true;
+        }
+        let ended = self.destinations[i].1.has_ended();
+        if ended {
+            self.destinations[i].1 = DestinationPhase::Unopened;
+        }
+        ended
+    }
+
+    /// A closed route is opened again by the operator unless all of it ended by end of file.
+    fn reopen(&mut self) -> bool {
+        let worth = |cause: &CloseCause| *cause != CloseCause::Eof;
+        let any = self.sources.iter().filter_map(SourcePhase::cause).any(worth)
+            || self
+                .destinations
+                .iter()
+                .filter_map(|(_, phase)| phase.cause())
+                .any(worth);
+        let reopens = self.phase == Phase::Closed && any;
+        if reopens {
+            self.open_again(worth);
+        }
+        reopens
+    }
+
+    fn open_again(&mut self, which: impl Fn(&CloseCause) -> bool) {
+        self.phase = Phase::Running;
+        self.gate = Gate::default();
+        self.opened = false;
+        for source in &mut self.sources {
+            if source.cause().is_some_and(&which) {
+                *source = SourcePhase::Unopened;
+            }
+        }
+        // A destination that saw the end of the stream sees its beginning again, whatever its own cause was.
+        for (_, destination) in &mut self.destinations {
+            *destination = DestinationPhase::Unopened;
+        }
+    }
+
+    /// A source has come back while the destinations were draining: they go on.
+    fn run_again(&mut self) {
+        self.phase = Phase::Running;
+        for (_, destination) in &mut self.destinations {
+            if let DestinationPhase::Draining { gone } = *destination {
+                *destination = if gone {
+                    DestinationPhase::Gone
+                } else {
+                    DestinationPhase::Open { full: false }
+                };
+            }
+        }
+    }
+
+    fn drain(&mut self, by: Moment, actions: &mut Vec<Action>) -> bool {
+        match &mut self.phase {
+            Phase::Closed => false,
+            Phase::Draining { deadline, .. } => {
+                let earlier = deadline.is_none_or(|before| by < before);
+                if earlier {
+                    *deadline = Some(by);
+                }
+                earlier
+            }
+            Phase::Running => {
+                self.phase = Phase::Draining {
+                    cause: CloseCause::Drained,
+                    deadline: Some(by),
+                };
+                self.gate.resume(PauseReason::Operator);
+                for i in 0..self.sources.len() {
+                    match self.sources[i] {
+                        SourcePhase::Unopened => {
+                            self.end_source(i, &CloseCause::Drained, true, actions);
+                        }
+                        SourcePhase::Waiting | SourcePhase::Open => {
+                            self.sources[i] = SourcePhase::Draining;
+                            actions.push(Action::DrainSource(i));
+                        }
+                        SourcePhase::Draining | SourcePhase::Ended(_) | SourcePhase::Failed(_) => {}
+                    }
+                }
+                true
+            }
+        }
+    }
+
+    fn abort(&mut self, cause: &CloseCause, actions: &mut Vec<Action>) -> bool {
+        if self.phase == Phase::Closed {
+            return false;
+        }
+        for i in 0..self.sources.len() {
+            self.end_source(i, cause, true, actions);
+        }
+        for i in 0..self.destinations.len() {
+            self.end_destination(i, cause, actions);
+        }
+        true
+    }
+
+    fn settle(&mut self, now: Moment, actions: &mut Vec<Action>) {
+        if self.phase == Phase::Closed {
+            return;
+        }
+        if self.destinations.iter().all(|(_, phase)| phase.has_ended()) {
+            let keep = self.phase != Phase::Running;
+            for i in 0..self.sources.len() {
+                self.end_source(i, &CloseCause::PeerGone, keep, actions);
+            }
+        }
+        if self.sources.iter().all(SourcePhase::has_ended) {
+            self.drain_destinations();
+        }
+        if !self.opened && self.is_opened() {
+            self.opened = true;
+            actions.push(Action::Opened);
+        }
+        if self.sources.iter().all(SourcePhase::has_ended)
+            && self.destinations.iter().all(|(_, phase)| phase.has_ended())
+        {
+            self.phase = Phase::Closed;
+            self.gate.close();
+            actions.push(Action::Closed);
+        } else {
+            self.derive_reasons(now);
+        }
+    }
+
+    fn drain_destinations(&mut self) {
+        if self.phase == Phase::Running {
+            self.phase = Phase::Draining {
+                cause: CloseCause::Eof,
+                deadline: None,
+            };
+        }
+        for (_, phase) in &mut self.destinations {
+            match phase {
+                DestinationPhase::Unopened | DestinationPhase::Gone => {
+                    *phase = DestinationPhase::Draining { gone: true };
+                }
+                DestinationPhase::Open { .. } => *phase = DestinationPhase::Draining { gone: false },
+                DestinationPhase::Draining { .. } | DestinationPhase::Closed(_) | DestinationPhase::Failed(_) => {}
+            }
+        }
+    }
+
+    fn derive_reasons(&mut self, now: Moment) {
+        let blocking = || {
+            self.destinations
+                .iter()
+                .filter(|(rule, _)| rule.blocks)
+                .map(|(_, phase)| phase)
+        };
+        let starting = blocking().any(|phase| matches!(phase, DestinationPhase::Unopened));
+        let no_reader = blocking().any(|phase| matches!(phase, DestinationPhase::Gone));
+        let full = blocking().any(|phase| matches!(phase, DestinationPhase::Open { full: true }));
+        self.gate.set(PauseReason::Starting, starting, now);
+        self.gate.set(PauseReason::NoReader, no_reader, now);
+        self.gate.set(PauseReason::Backpressure, full, now);
+    }
+
+    fn is_opened(&self) -> bool {
+        !self.sources.iter().any(|phase| matches!(phase, SourcePhase::Unopened))
+            && !self
+                .destinations
+                .iter()
+                .any(|(_, phase)| matches!(phase, DestinationPhase::Unopened))
+    }
+
+    /// As shown: the first that fits.
+    #[must_use]
+    pub fn state(&self) -> RouteState {
+        match self.phase {
+            Phase::Closed => RouteState::Closed,
+            Phase::Draining { .. } => RouteState::Draining,
+            Phase::Running if !self.is_opened() => RouteState::Opening,
+            Phase::Running if !self.gate.reasons().is_empty() => RouteState::Paused,
+            Phase::Running => RouteState::Flowing,
+        }
+    }
+
+    /// Where the route as a whole is.
+    #[must_use]
+    pub fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// Why it is not read.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Where a source is.
+    #[must_use]
+    pub fn source(&self, i: usize) -> &SourcePhase {
+        &self.sources[i]
+    }
+
+    /// Where a destination is.
+    #[must_use]
+    pub fn destination(&self, i: usize) -> &DestinationPhase {
+        &self.destinations[i].1
+    }
+
+    /// Open, not closing, and no reason to pause: asyncio's `is_reading`.
+    #[must_use]
+    pub fn is_reading(&self, i: usize) -> bool {
+        self.phase == Phase::Running && self.may_read(i)
+    }
+
+    /// Whether bytes may be taken from a source now; also while it is drained.
+    #[must_use]
+    pub fn may_read(&self, i: usize) -> bool {
+        let open = matches!(
+            self.sources[i],
+            SourcePhase::Waiting | SourcePhase::Open | SourcePhase::Draining
+        );
+        open && self.gate.is_reading()
+    }
+
+    /// When the drain must be over.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Moment> {
+        match self.phase {
+            Phase::Draining { deadline, .. } => deadline,
+            Phase::Running | Phase::Closed => None,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Pipes: making them, their size, how much stands in them, and moving bytes through them without copying.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, open};
+use nix::sys::stat::Mode;
+
+use super::errno;
+
+mod raw {
+    nix::ioctl_read_bad!(fionread, nix::libc::FIONREAD, nix::libc::c_int);
+}
+
+/// A new pipe: (read end, write end), both close-on-exec and blocking. Close-on-exec from the first moment, so that no
+/// child that another thread forks meanwhile inherits an end.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(errno::io)
+}
+
+/// Sets or clears O_NONBLOCK. It belongs to the open file description, which dup(2) and fork(2) share.
+pub fn set_nonblocking(end: impl AsFd, on: bool) -> io::Result<()> {
+    let flags = fcntl(&end, FcntlArg::F_GETFL).map_err(errno::io)?;
+    let mut flags = OFlag::from_bits_retain(flags);
+    flags.set(OFlag::O_NONBLOCK, on);
+    fcntl(&end, FcntlArg::F_SETFL(flags)).map(drop).map_err(errno::io)
+}
+
+/// A new open file description of the pipe or FIFO behind `end`, whatever its path is by now: flags set on it are its
+/// own. proc_pid_fd(5).
+pub fn reopen(end: impl AsFd, flags: OFlag) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", end.as_fd().as_raw_fd());
+    open(path.as_str(), flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY, Mode::empty()).map_err(errno::io)
+}
+
+/// Bytes that stand in a pipe unread (FIONREAD; either end can be asked). 0 where it cannot be told.
+#[must_use]
+pub fn unread(end: impl AsFd) -> u64 {
+    let mut count: nix::libc::c_int = 0;
+    // SAFETY: FIONREAD writes one c_int to the address given, which is that of a live local; the descriptor is borrowed
+    // and so open.
+    match unsafe { raw::fionread(end.as_fd().as_raw_fd(), &raw mut count) } {
+        Ok(_) => u64::try_from(count).unwrap_or(0),
+        Err(_) => 0,
+    }
+}
+
+/// The capacity of a pipe in bytes, of whole slots.
+pub fn size(end: impl AsFd) -> io::Result<u64> {
+    let size = fcntl(end, FcntlArg::F_GETPIPE_SZ).map_err(errno::io)?;
+    Ok(u64::try_from(size).unwrap_or(0))
+}
+
+/// Asks for a capacity and tells what it is now. The kernel rounds up, refuses to shrink below what stands in the pipe
+/// (EBUSY), and limits an unprivileged user's pipes in sum (EPERM).
+pub fn set_size(end: impl AsFd, bytes: u64) -> io::Result<u64> {
+    let wanted = i32::try_from(bytes).map_err(|_| errno::io(Errno::EINVAL))?;
+    let size = fcntl(end, FcntlArg::F_SETPIPE_SZ(wanted)).map_err(errno::io)?;
+    Ok(u64::try_from(size).unwrap_or(0))
+}
+
+/// splice(2) from one pipe to another, at most `most` bytes, without waiting. `Ok(0)`: the source is empty and has no
+/// writer. `WouldBlock`: the source is empty *or* the destination is full.
+pub fn splice(from: impl AsFd, to: impl AsFd, most: usize) -> io::Result<usize> {
+    let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
+    nix::fcntl::splice(from, None, to, None, most, flags).map_err(errno::io)
+}

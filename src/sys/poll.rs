@@ -1,0 +1,45 @@
+//! What the kernel says of a descriptor right now: poll(2) with a timeout of zero.
+
+use std::os::fd::AsFd;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+
+/// The state of one descriptor at the time of asking.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// POLLIN: there are bytes.
+    pub readable: bool,
+    /// POLLOUT: a pipe has at least one free slot.
+    pub writable: bool,
+    /// POLLHUP: on a read end, there was a writer since it was opened and there is none now.
+    pub hung_up: bool,
+    /// POLLERR: on a write end, there is no reader.
+    pub no_reader: bool,
+}
+
+/// Asks at once, without waiting.
+#[must_use]
+pub fn now(descriptor: impl AsFd) -> Readiness {
+    let mut asked = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN | PollFlags::POLLOUT)];
+    loop {
+        match nix::poll::poll(&mut asked, PollTimeout::ZERO) {
+            Err(nix::errno::Errno::EINTR) => {}
+            // ENOMEM, EINVAL: nothing is known; the caller's next system call will tell.
+            Err(_) => {
+                return Readiness {
+                    readable: true,
+                    writable: true,
+                    ..Readiness::default()
+                };
+            }
+            Ok(_) => break,
+        }
+    }
+    let found = asked[0].revents().unwrap_or(PollFlags::empty());
+    Readiness {
+        readable: found.contains(PollFlags::POLLIN),
+        writable: found.contains(PollFlags::POLLOUT),
+        hung_up: found.contains(PollFlags::POLLHUP),
+        no_reader: found.contains(PollFlags::POLLERR),
+    }
+}
