@@ -1,0 +1,99 @@
+//! The fast path: splice(2) from one pipe into another, no byte in user space.
+
+use std::cell::Cell;
+use std::io::{self, ErrorKind};
+use std::os::fd::BorrowedFd;
+
+use nix::errno::Errno;
+
+use super::end::{ReadEnd, WriteEnd, at_end};
+use crate::sys::{pipe, poll};
+
+/// After so many EAGAINs in a row that poll(2) contradicts, the kernel is taken to refuse.
+const CONTRADICTIONS: u32 = 8;
+
+/// What a splice did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// So many bytes, at least one.
+    Bytes(usize),
+    /// There is nothing to read now.
+    Nothing,
+    /// Every writer has left and nothing is left to read: an end of file.
+    End,
+    /// The source has bytes, and the destination has no room.
+    Full,
+    /// EPIPE: nobody reads. The source's bytes are where they were.
+    NoReader,
+    /// splice(2) does not work here; nothing was moved.
+    Refused(Errno),
+}
+
+/// Moves at most `most` bytes without waiting.
+pub fn splice(from: &ReadEnd, to: &WriteEnd, most: usize) -> Moved {
+    // What the inner call found, where the reactor's readiness alone does not say it.
+    let found = Cell::new(None);
+    let destination = to.attempt(|output| {
+        let source = from.attempt(|input| {
+            let moved = call(input, output, most);
+            found.set(Some(moved));
+            if moved == Moved::Nothing {
+                Err(ErrorKind::WouldBlock.into())
+            } else {
+                Ok(())
+            }
+        });
+        match (source, found.get()) {
+            (Ok(_), Some(Moved::Full)) => Err(ErrorKind::WouldBlock.into()),
+            (source, _) => source.map(drop),
+        }
+    });
+    match (destination, found.get()) {
+        (_, Some(moved)) => moved,
+        // Nothing was called: one side is known not to be ready. The destination's readiness is cleared only when the
+        // source had bytes that it refused.
+        (Ok(None), None) => Moved::Full,
+        (Ok(Some(())), None) => Moved::Nothing,
+        (Err(error), None) => Moved::Refused(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)),
+    }
+}
+
+fn call(input: BorrowedFd<'_>, output: BorrowedFd<'_>, most: usize) -> Moved {
+    let mut contradictions = 0;
+    loop {
+        match pipe::splice(input, output, most) {
+            Ok(0) => match at_end(input) {
+                Some(true) => return Moved::End,
+                Some(false) => return Moved::Nothing,
+                None => {}
+            },
+            Ok(count) => return Moved::Bytes(count),
+            Err(error) => match refusal(&error, input, output) {
+                Some(moved) => return moved,
+                None if contradictions == CONTRADICTIONS => return Moved::Refused(Errno::EAGAIN),
+                None => contradictions += 1,
+            },
+        }
+    }
+}
+
+/// What an error of splice(2) means; `None`: try again.
+fn refusal(error: &io::Error, input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> Option<Moved> {
+    match error.raw_os_error().map_or(Errno::EIO, Errno::from_raw) {
+        Errno::EINTR => None,
+        Errno::EPIPE => Some(Moved::NoReader),
+        Errno::EAGAIN => {
+            let (source, destination) = (poll::now(input), poll::now(output));
+            if !source.readable {
+                Some(if source.hung_up { Moved::End } else { Moved::Nothing })
+            } else if destination.no_reader {
+                Some(Moved::NoReader)
+            } else if !destination.writable {
+                Some(Moved::Full)
+            } else {
+                None
+            }
+        }
+        errno => Some(Moved::Refused(errno)),
+    }
+}
