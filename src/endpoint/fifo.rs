@@ -1,5 +1,9 @@
 //! `fifo:PATH`: a named FIFO, as a source or a destination. A relative path is in the runtime directory.
 
+pub mod destination;
+mod place;
+pub mod source;
+
 use std::path::Path;
 
 use super::{Capabilities, EndpointError, Kind, Settings, Side, Written, path};

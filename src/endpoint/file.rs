@@ -1,6 +1,9 @@
 //! `file:PATH`: a file or character device that is appended to. Its path is absolute: the daemon's own directory is
 //! nobody's business.
 
+pub mod destination;
+mod writer;
+
 use std::path::Path;
 
 use super::{Capabilities, EndpointError, Kind, Settings, Side, Written, path};

@@ -1,6 +1,10 @@
 //! What an endpoint is, one file a kind: how it is written, which settings it takes, what can be done with it. The only
-//! match on the kind is here. This half is pure: it opens nothing, reads no clock and depends on `model` alone.
+//! match on the kind is here.
+//!
+//! This file and the kinds' own are pure: they open nothing, read no clock and depend on `model` alone. What a relay asks
+//! of an endpoint is in `ends`, and each kind answers in a file below its own; those depend on `transport` and `sys`.
 
+pub mod ends;
 pub mod fifo;
 pub mod file;
 pub mod null;
@@ -9,7 +13,8 @@ pub mod process;
 
 use std::path::Path;
 
-use crate::model::{EndpointSpec, OnEof, WhenGone};
+use crate::model::{DestinationSpec, EndpointSpec, Name, OnEof, ProcessId, SourceSpec, Stream, WhenGone};
+use ends::{Destination, Source, Surroundings};
 
 /// Which end of a route an endpoint stands at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,6 +198,54 @@ pub fn identity(endpoint: &EndpointSpec) -> Option<String> {
         EndpointSpec::Fifo(fifo) => Some(path::identity(&fifo.path)),
         EndpointSpec::File(file) => Some(path::identity(file)),
         EndpointSpec::Null => None,
+    }
+}
+
+/// The stream of a process that an endpoint is, for whoever lends it.
+#[must_use]
+pub fn stream_of(endpoint: &EndpointSpec) -> Option<(&ProcessId, Stream)> {
+    match endpoint {
+        EndpointSpec::Process { process, stream } => Some((process, *stream)),
+        EndpointSpec::Fifo(_) | EndpointSpec::File(_) | EndpointSpec::Null => None,
+    }
+}
+
+/// A source of a route, to be opened by its relay. `None`: this kind is never a source; a config that says so is
+/// refused.
+#[must_use]
+pub fn source(spec: &SourceSpec, route: &Name, around: &Surroundings) -> Option<Box<dyn Source>> {
+    let place = || format!("route {route}, {}", spec.endpoint);
+    match &spec.endpoint {
+        EndpointSpec::Process { process, .. } => Some(Box::new(process::ends::ProcessSource::new(
+            process.clone(),
+            spec.endpoint.to_string(),
+        ))),
+        EndpointSpec::Fifo(fifo) => Some(Box::new(fifo::source::FifoSource::new(
+            fifo.clone(),
+            spec.on_eof,
+            place(),
+            around.clone(),
+        ))),
+        EndpointSpec::File(_) | EndpointSpec::Null => None,
+    }
+}
+
+/// A destination of a route, to be opened by its relay.
+#[must_use]
+pub fn destination(spec: &DestinationSpec, route: &Name, around: &Surroundings) -> Box<dyn Destination> {
+    let place = || format!("route {route}, {}", spec.endpoint);
+    match &spec.endpoint {
+        EndpointSpec::Process { .. } => Box::new(process::ends::ProcessDestination::new(spec.endpoint.to_string())),
+        EndpointSpec::Fifo(fifo) => Box::new(fifo::destination::FifoDestination::new(
+            fifo.clone(),
+            place(),
+            around.clone(),
+        )),
+        EndpointSpec::File(path) => Box::new(file::destination::FileDestination::new(
+            path.clone(),
+            spec.high_watermark,
+        )),
+        EndpointSpec::Null => Box::new(null::destination::NullDestination::default()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `null`: a destination in which everything vanishes.
 
+pub mod destination;
+
 use std::path::Path;
 
 use super::{Capabilities, EndpointError, Kind, Settings, Side, Written};

@@ -1,5 +1,7 @@
 //! `process:NAME.STREAM`, `process:NAME@I.STREAM`: a stream of a supervised process. A pipe of the daemon's own.
 
+pub mod ends;
+
 use std::path::Path;
 
 use super::{Capabilities, EndpointError, Kind, Settings, Side, Written};

@@ -20,11 +20,7 @@ fn endpoints_are_shown_resolved() {
         ("file:/var/log/x", "file:/var/log/x"),
         ("null", "null"),
     ] {
-        assert_eq!(
-            parse(written).map(|e| e.to_string()),
-            Ok(shown.to_owned()),
-            "{written}"
-        );
+        assert_eq!(parse(written).map(|e| e.to_string()), Ok(shown.to_owned()), "{written}");
     }
 }
 

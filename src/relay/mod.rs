@@ -1,1 +1,21 @@
-//! (to be written)
+//! Drives routes: readiness → `decide` → `transport`, one task a route, each owned by one relay thread.
+//!
+//! A relay thread never blocks, never waits for the control plane, and takes only locks that are held for a copy. The
+//! control plane sends it `Command`s, reads each route's `RouteCell`, and hears of changes through `Reports`. Depends on
+//! `decide`, `endpoint`, `transport`, `sys` and `model`.
+
+mod act;
+mod cell;
+mod destination;
+mod message;
+mod obey;
+mod publish;
+mod route;
+mod source;
+mod thread;
+mod turn;
+mod wait;
+
+pub use cell::RouteCell;
+pub use message::{Command, Notices, Report, Reports, reports};
+pub use thread::{RelayThread, RouteHandle};

@@ -12,7 +12,7 @@ mod splice;
 
 pub use choose::{Choice, Chooser};
 pub use end::{ReadEnd, Took, WriteEnd, Wrote};
-pub use queue::Queue;
+pub use queue::{Queue, SLICES};
 pub use splice::{Moved, splice};
 
 /// The most that one read takes from a source, in bytes: a pipe's default capacity.

@@ -1,0 +1,269 @@
+//! What a relay asks of an endpoint, whatever its kind: to open, and to say what comes after an end.
+//!
+//! Nothing here waits. `poll_open` returns `Pending` and wakes the relay when it is worth another try; each `Ready` is
+//! told once.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use crate::model::{Moment, ProcessId};
+use crate::sys::errno;
+use crate::sys::fifo::Identity;
+use crate::sys::watch::Openings;
+use crate::transport::{ReadEnd, WriteEnd};
+
+/// Why an endpoint is not open: what was tried, on what, and what to do.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct OpenError {
+    /// In words.
+    pub text: String,
+    /// The errno's name, for `closeCause`.
+    pub errno: String,
+}
+
+impl OpenError {
+    /// Whether the same may well succeed in a moment: the daemon or the machine is out of descriptors or memory.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self.errno.as_str(), "EMFILE" | "ENFILE" | "ENOMEM" | "ENOBUFS")
+    }
+
+    /// An error of a system call.
+    #[must_use]
+    pub fn new(text: impl std::fmt::Display, error: &io::Error) -> OpenError {
+        OpenError {
+            text: format!("{text}: {error}"),
+            errno: errno::name(error),
+        }
+    }
+
+    /// Something that no system call refused but this program does.
+    #[must_use]
+    pub fn refused(text: impl Into<String>, errno: &str) -> OpenError {
+        OpenError {
+            text: text.into(),
+            errno: errno.to_owned(),
+        }
+    }
+}
+
+/// What opening a source came to.
+#[derive(Debug)]
+pub enum SourceOpening {
+    /// Here it is.
+    Open(ReadEnd),
+    /// It was tried and there is nothing to open now; its process does not run.
+    Waits,
+    /// There is nothing more to come.
+    Ended,
+}
+
+/// What opening a destination came to.
+#[derive(Debug)]
+pub enum DestinationOpening {
+    /// Here it is, and somebody reads it.
+    Open(WriteEnd),
+    /// It was tried, and nobody reads it yet.
+    AwaitsReader,
+    /// Nobody will ever read it (again); so many bytes were in its pipe.
+    GoneForGood(u64),
+}
+
+/// A pipe's end that a process lends to its route.
+#[derive(Debug)]
+pub struct Lent {
+    /// Which life of the process.
+    pub life: u64,
+    /// Non-blocking.
+    pub end: OwnedFd,
+}
+
+/// What becomes of a pipe that is still open long after its process has exited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Overdue {
+    /// Kill what is left of the process's group.
+    KillGroup {
+        /// Whose.
+        process: ProcessId,
+        /// Which life's.
+        life: u64,
+    },
+    /// Read what stands in it now, then close it.
+    Abandon {
+        /// The process id of the life that had it.
+        pid: i32,
+    },
+}
+
+/// A source of any kind.
+pub trait Source {
+    /// Opens it, or the next pipe of it.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<SourceOpening, OpenError>>;
+
+    /// The end of file of `end` was read. `poll_open` says what comes next.
+    fn at_end(&mut self, end: ReadEnd);
+
+    /// A new registration of the same pipe.
+    fn refresh(&mut self, end: ReadEnd) -> Result<ReadEnd, OpenError>;
+
+    /// It has ended for the route: whatever is kept is closed.
+    fn close(&mut self);
+
+    /// It is to be opened again after it had ended.
+    fn revive(&mut self);
+
+    /// Whether a drain reads to the end of file rather than what stands in it.
+    fn drains_to_end(&self) -> bool {
+        false
+    }
+
+    /// Whether there is more to read behind the pipe that the relay has.
+    fn has_more(&self) -> bool {
+        false
+    }
+
+    /// A process lends the pipe of its next life.
+    fn lend(&mut self, _lent: Lent) {}
+
+    /// The process of a life has exited; its pipe is to be at its end by the deadline.
+    fn exited(&mut self, _life: u64, _pid: i32, _deadline: Moment) {}
+
+    /// The process does not run and no start is due (false), or it will not run again (true).
+    fn down(&mut self, _for_good: bool) {}
+
+    /// When to ask `overdue`.
+    fn due(&self) -> Option<Moment> {
+        None
+    }
+
+    /// `due` has come, and the pipe is still open.
+    fn overdue(&mut self, _now: Moment) -> Option<Overdue> {
+        None
+    }
+
+    /// What keeps it from opening, in words, while it is retried.
+    fn trouble(&self) -> Option<Arc<str>> {
+        None
+    }
+}
+
+/// A destination of any kind.
+pub trait Destination {
+    /// Opens it, or waits for its next reader. Asked also while it is open, since a process's next life may bring an end
+    /// of its own.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<DestinationOpening, OpenError>>;
+
+    /// The reader of `end` has left. What stands unread in it is kept for the next one, or counted: the result is what
+    /// is lost for good.
+    fn gone(&mut self, end: WriteEnd) -> u64;
+
+    /// Why nobody reads it any more, where that is an error of the destination itself.
+    fn failure(&self) -> Option<OpenError> {
+        None
+    }
+
+    /// `poll_open` gave a new end while the relay still had `end`. The result is what is lost for good with it.
+    fn replaced(&mut self, _end: WriteEnd) -> u64 {
+        0
+    }
+
+    /// It has ended for the route. The result is what stands unread in a pipe that nobody reads any more.
+    fn close(&mut self, end: Option<WriteEnd>) -> u64;
+
+    /// It is to be opened again after it had ended.
+    fn revive(&mut self);
+
+    /// Bytes that stand in a pipe without reader which closing would lose.
+    fn unread(&self) -> u64 {
+        0
+    }
+
+    /// What it was given is dropped from now on, as far as it is not written yet.
+    fn abort(&mut self) {}
+
+    /// How many of the bytes that it was given have reached their place; `None`: all of them, at once.
+    fn written(&self) -> Option<u64> {
+        None
+    }
+
+    /// Ready when `written` or `trouble` has changed.
+    fn poll_progress(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
+    /// A process lends its input.
+    fn lend(&mut self, _lent: Lent) {}
+
+    /// The process does not run (false), or will not run again, with so many bytes unread in its pipe (true).
+    fn down(&mut self, _for_good: bool, _unread: u64) {}
+
+    /// How it learns of a reader while there is none.
+    fn waits_by(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// What keeps it from opening or writing, in words, while it is retried.
+    fn trouble(&self) -> Option<Arc<str>> {
+        None
+    }
+}
+
+/// What the endpoints of one relay thread share.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// inotify, where it is to be had.
+    pub openings: Option<Rc<Openings>>,
+    /// Who has which FIFO, over all threads.
+    pub taken: Arc<Taken>,
+}
+
+/// Which FIFO is in use by which endpoint, by device and inode: two paths may be one FIFO.
+#[derive(Debug, Default)]
+pub struct Taken {
+    by: Mutex<HashMap<Identity, String>>,
+}
+
+/// A FIFO in use; dropping it gives it back.
+#[derive(Debug)]
+pub struct Claim {
+    taken: Arc<Taken>,
+    identity: Identity,
+}
+
+impl Taken {
+    /// Takes a FIFO into use, or tells by whom it is used.
+    pub fn claim(self: &Arc<Taken>, identity: Identity, place: &str) -> Result<Claim, String> {
+        let mut by = self.by.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(other) = by.get(&identity) {
+            return Err(other.clone());
+        }
+        by.insert(identity, place.to_owned());
+        Ok(Claim {
+            taken: Arc::clone(self),
+            identity,
+        })
+    }
+}
+
+impl Claim {
+    /// Which FIFO.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.taken
+            .by
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.identity);
+    }
+}

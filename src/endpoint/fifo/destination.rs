@@ -1,0 +1,233 @@
+//! A FIFO that a route writes.
+//!
+//! While nobody reads it, its write end is kept, unregistered. That end alone keeps the bytes in the FIFO alive and lets
+//! a reader's open(2) return, so that inotify tells of it (IN_OPEN comes only after open(2) has returned); POLLERR on it
+//! says that nobody reads. A first write end can be had without a reader only while an O_RDWR descriptor, which is a
+//! reader itself, is open for a moment. fifo(7), inotify(7), poll(2).
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use nix::fcntl::OFlag;
+
+use super::place::{self, Retry, Sought};
+use crate::endpoint::ends::{Claim, Destination, DestinationOpening, OpenError, Surroundings};
+use crate::model::FifoSpec;
+use crate::sys::fifo::Found;
+use crate::sys::watch::Watch;
+use crate::sys::{pipe, poll};
+use crate::transport::WriteEnd;
+
+/// A FIFO as a destination.
+#[derive(Debug)]
+pub struct FifoDestination {
+    spec: FifoSpec,
+    place: String,
+    around: Surroundings,
+    state: State,
+    claim: Option<Claim>,
+    watch: Option<Watch>,
+    retry: Retry,
+    told: bool,
+    trouble: Option<Arc<str>>,
+}
+
+#[derive(Debug)]
+enum State {
+    Unopened,
+    /// The relay has the end.
+    Lent,
+    /// Nobody reads it. The write end, where one could be opened.
+    NoReader(Option<Arc<OwnedFd>>),
+    Over,
+}
+
+impl FifoDestination {
+    /// `place` names it in messages.
+    #[must_use]
+    pub fn new(spec: FifoSpec, place: String, around: Surroundings) -> FifoDestination {
+        FifoDestination {
+            spec,
+            place,
+            around,
+            state: State::Unopened,
+            claim: None,
+            watch: None,
+            retry: Retry::default(),
+            told: false,
+            trouble: None,
+        }
+    }
+
+    fn failed(&self, what: &str, error: &io::Error) -> OpenError {
+        OpenError::new(format!("cannot {what} {}", self.spec.path.display()), error)
+    }
+
+    /// A first write end, with or without a reader; `None`: it has to be tried again.
+    fn first(&mut self) -> Result<Option<OwnedFd>, OpenError> {
+        let Sought::Found(found) = place::seek(&self.spec)? else {
+            self.trouble = Some(place::absent(&self.spec));
+            return Ok(None);
+        };
+        self.trouble = None;
+        place::claim(&self.spec, &found, &mut self.claim, &self.around, &self.place)?;
+        let end = self.write_end(&found)?;
+        if let Some(end) = &end {
+            place::size(&self.spec, end);
+        }
+        Ok(end)
+    }
+
+    fn write_end(&self, found: &Found) -> Result<Option<OwnedFd>, OpenError> {
+        // A reader of our own for a moment, so that the write end opens though nobody else reads. Where we may not read
+        // the FIFO, only asking again tells when somebody does.
+        let _keeper = found.open_both();
+        match found.open_write() {
+            Ok(end) => Ok(Some(end)),
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) => Ok(None),
+            Err(error) => Err(self.failed("open for writing", &error)),
+        }
+    }
+
+    /// A write end that somebody reads, newly registered; `None`: nobody does.
+    fn with_reader(&self, end: &Arc<OwnedFd>) -> Result<Option<WriteEnd>, OpenError> {
+        if poll::now(end).no_reader {
+            return Ok(None);
+        }
+        match pipe::reopen(end, OFlag::O_WRONLY | OFlag::O_NONBLOCK) {
+            Ok(fresh) => WriteEnd::new(fresh)
+                .map(Some)
+                .map_err(|error| self.failed("watch", &error)),
+            // It has left again.
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) => Ok(None),
+            Err(error) => Err(self.failed("open for writing", &error)),
+        }
+    }
+
+    /// Looks whether somebody reads it.
+    fn look(&mut self, kept: &mut Option<Arc<OwnedFd>>) -> Result<Option<WriteEnd>, OpenError> {
+        if kept.is_none() {
+            *kept = self.first()?.map(Arc::new);
+        }
+        let Some(end) = kept else { return Ok(None) };
+        let end = self.with_reader(end)?;
+        self.trouble = None;
+        Ok(end)
+    }
+
+    /// Waits for an opening of the FIFO: `Ready` to look again.
+    fn poll_opening(&mut self, kept: Option<&Arc<OwnedFd>>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.watch.is_none()
+            && let (Some(end), Some(openings)) = (kept, &self.around.openings)
+            && let Ok(watch) = openings.watch(end)
+        {
+            // Somebody may have opened it just before the watch stood.
+            self.watch = Some(watch);
+            self.retry.reset();
+            return Poll::Ready(());
+        }
+        match &self.watch {
+            Some(watch) if self.trouble.is_none() => {
+                watch.register(cx.waker());
+                Poll::Pending
+            }
+            _ => self.retry.poll(cx),
+        }
+    }
+
+    fn poll_reader(
+        &mut self,
+        mut kept: Option<Arc<OwnedFd>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<DestinationOpening, OpenError>> {
+        loop {
+            match self.look(&mut kept) {
+                Ok(Some(end)) => {
+                    (self.watch, self.told) = (None, false);
+                    self.retry.reset();
+                    return Poll::Ready(Ok(DestinationOpening::Open(end)));
+                }
+                Ok(None) => {}
+                // What stands unread in a kept end is not given up for this.
+                Err(error) if error.is_transient() || kept.is_some() => self.trouble = Some(error.text.into()),
+                Err(error) => {
+                    self.state = State::Over;
+                    return Poll::Ready(Err(error));
+                }
+            }
+            let polled = self.poll_opening(kept.as_ref(), cx);
+            if polled.is_ready() {
+                continue;
+            }
+            // The waker stands: what came between the look and it is seen by one more look.
+            if let Some(end) = &kept
+                && self.trouble.is_none()
+                && !poll::now(end).no_reader
+            {
+                continue;
+            }
+            self.state = State::NoReader(kept);
+            return match std::mem::replace(&mut self.told, true) {
+                false => Poll::Ready(Ok(DestinationOpening::AwaitsReader)),
+                true => Poll::Pending,
+            };
+        }
+    }
+}
+
+impl Destination for FifoDestination {
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<DestinationOpening, OpenError>> {
+        match std::mem::replace(&mut self.state, State::Lent) {
+            State::Unopened => self.poll_reader(None, cx),
+            State::NoReader(kept) => self.poll_reader(kept, cx),
+            state @ (State::Lent | State::Over) => {
+                self.state = state;
+                Poll::Pending
+            }
+        }
+    }
+
+    fn gone(&mut self, end: WriteEnd) -> u64 {
+        self.state = State::NoReader(Some(Arc::clone(end.descriptor())));
+        self.told = true;
+        0
+    }
+
+    fn close(&mut self, end: Option<WriteEnd>) -> u64 {
+        let unread = match &end {
+            Some(end) if poll::now(end.descriptor()).no_reader => pipe::unread(end.descriptor()),
+            Some(_) => 0,
+            None => self.unread(),
+        };
+        (self.watch, self.claim) = (None, None);
+        self.state = State::Over;
+        unread
+    }
+
+    fn revive(&mut self) {
+        if matches!(self.state, State::Over) {
+            (self.state, self.told) = (State::Unopened, false);
+        }
+    }
+
+    fn unread(&self) -> u64 {
+        match &self.state {
+            State::NoReader(Some(end)) => pipe::unread(end),
+            State::NoReader(None) | State::Unopened | State::Lent | State::Over => 0,
+        }
+    }
+
+    fn waits_by(&self) -> Option<&'static str> {
+        match (&self.state, &self.watch) {
+            (State::NoReader(_), Some(_)) => Some("inotify"),
+            (State::NoReader(_), None) => Some("polling"),
+            (State::Unopened | State::Lent | State::Over, _) => None,
+        }
+    }
+
+    fn trouble(&self) -> Option<Arc<str>> {
+        self.trouble.clone()
+    }
+}

@@ -1,0 +1,178 @@
+//! A FIFO that a route reads.
+//!
+//! It opens at once and waits for a writer. After an end of file a *new* description is opened before the old one is
+//! dropped: dropping the last end of a FIFO discards what stands in it, and the reactor never forgets that the old
+//! registration was hung up. fifo(7), poll(2).
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use nix::fcntl::OFlag;
+
+use super::place::{self, Retry, Sought};
+use crate::endpoint::ends::{Claim, OpenError, Source, SourceOpening, Surroundings};
+use crate::model::{FifoSpec, OnEof};
+use crate::sys::fifo::{self, Found};
+use crate::sys::pipe;
+use crate::transport::ReadEnd;
+
+/// A FIFO as a source.
+#[derive(Debug)]
+pub struct FifoSource {
+    spec: FifoSpec,
+    on_eof: OnEof,
+    place: String,
+    around: Surroundings,
+    state: State,
+    claim: Option<Claim>,
+    /// With `hold`: a write end of our own, so that there is no end of file.
+    keeper: Option<OwnedFd>,
+    retry: Retry,
+    trouble: Option<Arc<str>>,
+}
+
+#[derive(Debug)]
+enum State {
+    Unopened,
+    /// The relay has the end.
+    Lent,
+    /// The relay has met the end of file of this one.
+    AtEnd(ReadEnd),
+    Over,
+}
+
+impl FifoSource {
+    /// `place` names it in messages.
+    #[must_use]
+    pub fn new(spec: FifoSpec, on_eof: OnEof, place: String, around: Surroundings) -> FifoSource {
+        let (state, claim, keeper) = (State::Unopened, None, None);
+        FifoSource {
+            spec,
+            on_eof,
+            place,
+            around,
+            state,
+            claim,
+            keeper,
+            retry: Retry::default(),
+            trouble: None,
+        }
+    }
+
+    fn open(&mut self) -> Result<Option<ReadEnd>, OpenError> {
+        let Sought::Found(found) = place::seek(&self.spec)? else {
+            return Ok(None);
+        };
+        place::claim(&self.spec, &found, &mut self.claim, &self.around, &self.place)?;
+        self.open_found(&found).map(Some)
+    }
+
+    fn open_found(&mut self, found: &Found) -> Result<ReadEnd, OpenError> {
+        let failed = |what: &str, error| OpenError::new(format!("cannot {what} {}", self.spec.path.display()), &error);
+        let end = found.open_read().map_err(|error| failed("open for reading", error))?;
+        place::size(&self.spec, &end);
+        let keeper = match self.on_eof {
+            OnEof::Hold => Some(
+                found
+                    .open_write()
+                    .map_err(|error| failed("hold open for writing", error))?,
+            ),
+            OnEof::Reopen | OnEof::Close => None,
+        };
+        let end = ReadEnd::new(end).map_err(|error| failed("watch", error))?;
+        self.keeper = keeper;
+        Ok(end)
+    }
+
+    /// The FIFO that stands at the path now, if it is another one than that of `old`; else a new description of `old`.
+    fn reopen(&mut self, old: &ReadEnd) -> Result<ReadEnd, OpenError> {
+        if let Ok(found) = fifo::find(&self.spec.path)
+            && fifo::identity(old.descriptor()).is_ok_and(|identity| identity != found.identity())
+        {
+            place::claim(&self.spec, &found, &mut self.claim, &self.around, &self.place)?;
+            return self.open_found(&found);
+        }
+        self.renew(old)
+    }
+
+    fn renew(&self, old: &ReadEnd) -> Result<ReadEnd, OpenError> {
+        pipe::reopen(old.descriptor(), OFlag::O_RDONLY | OFlag::O_NONBLOCK)
+            .and_then(ReadEnd::new)
+            .map_err(|error| OpenError::new(format!("cannot open {} again", self.spec.path.display()), &error))
+    }
+}
+
+impl Source for FifoSource {
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<SourceOpening, OpenError>> {
+        loop {
+            let opened = match std::mem::replace(&mut self.state, State::Lent) {
+                State::Unopened => self.open(),
+                State::AtEnd(_) if self.on_eof == OnEof::Close => {
+                    self.state = State::Over;
+                    return Poll::Ready(Ok(SourceOpening::Ended));
+                }
+                // The old one is dropped only after the new one is open.
+                State::AtEnd(old) => self
+                    .reopen(&old)
+                    .map(Some)
+                    .inspect_err(|_| self.state = State::AtEnd(old)),
+                state @ (State::Lent | State::Over) => {
+                    self.state = state;
+                    return Poll::Pending;
+                }
+            };
+            let trouble = match opened {
+                Ok(Some(end)) => {
+                    self.trouble = None;
+                    self.retry.reset();
+                    return Poll::Ready(Ok(SourceOpening::Open(end)));
+                }
+                Ok(None) => {
+                    self.state = State::Unopened;
+                    place::absent(&self.spec)
+                }
+                Err(error) if error.is_transient() => {
+                    if let State::Lent = self.state {
+                        self.state = State::Unopened;
+                    }
+                    error.text.into()
+                }
+                Err(error) => {
+                    self.state = State::Over;
+                    return Poll::Ready(Err(error));
+                }
+            };
+            if self.trouble.replace(trouble).is_none() {
+                return Poll::Ready(Ok(SourceOpening::Waits));
+            }
+            if self.retry.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn at_end(&mut self, end: ReadEnd) {
+        self.state = State::AtEnd(end);
+    }
+
+    fn refresh(&mut self, end: ReadEnd) -> Result<ReadEnd, OpenError> {
+        self.renew(&end)
+    }
+
+    fn close(&mut self) {
+        self.state = State::Over;
+        self.keeper = None;
+        self.claim = None;
+    }
+
+    fn revive(&mut self) {
+        if matches!(self.state, State::Over) {
+            self.state = State::Unopened;
+        }
+    }
+
+    fn trouble(&self) -> Option<Arc<str>> {
+        self.trouble.clone()
+    }
+}

@@ -1,0 +1,137 @@
+//! A file that a route appends to.
+//!
+//! epoll cannot watch a regular file, and a write to one may block for as long as a disk likes. So the relay writes into
+//! a staging pipe, as into any other, and a thread of the file's own carries it on. What stands in the pipe counts as
+//! queued, not as written.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::writer::{self, Outcome, Progress};
+use crate::endpoint::ends::{Destination, DestinationOpening, OpenError};
+use crate::sys::pipe;
+use crate::transport::WriteEnd;
+
+/// A file as a destination.
+#[derive(Debug)]
+pub struct FileDestination {
+    path: PathBuf,
+    high_watermark: u64,
+    progress: Option<Arc<Progress>>,
+    /// Of the writers before this one.
+    written_before: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Unopened,
+    /// The thread opens the file; the pipe's end is lent once it has.
+    Opening(WriteEnd),
+    Lent,
+    Failed,
+    Over,
+}
+
+impl FileDestination {
+    /// The staging pipe is not larger than the high watermark, as far as the kernel has pipes so small.
+    #[must_use]
+    pub fn new(path: PathBuf, high_watermark: u64) -> FileDestination {
+        FileDestination {
+            path,
+            high_watermark,
+            progress: None,
+            written_before: 0,
+            state: State::Unopened,
+        }
+    }
+
+    fn start(&mut self) -> Result<WriteEnd, OpenError> {
+        let failed = |error| OpenError::new(format!("cannot start a writer for {}", self.path.display()), &error);
+        let (read, write) = pipe::pair().map_err(failed)?;
+        if pipe::size(&write).is_ok_and(|size| size > self.high_watermark) {
+            // EPERM or EBUSY: it stays larger, and the bound is the pipe's.
+            let _ = pipe::set_size(&write, self.high_watermark.max(4096));
+        }
+        pipe::set_nonblocking(&write, true).map_err(failed)?;
+        let end = WriteEnd::new(write).map_err(failed)?;
+        let progress = Arc::new(Progress::default());
+        writer::start(self.path.clone(), read, Arc::clone(&progress)).map_err(failed)?;
+        self.written_before = self.written().unwrap_or(0);
+        self.progress = Some(progress);
+        Ok(end)
+    }
+}
+
+impl Destination for FileDestination {
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<DestinationOpening, OpenError>> {
+        if let State::Unopened = self.state {
+            match self.start() {
+                Ok(end) => self.state = State::Opening(end),
+                Err(error) => {
+                    self.state = State::Over;
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        let Some(progress) = &self.progress else {
+            return Poll::Pending;
+        };
+        progress.register(cx.waker());
+        match (progress.outcome(), std::mem::replace(&mut self.state, State::Lent)) {
+            (Outcome::Writing, State::Opening(end)) => Poll::Ready(Ok(DestinationOpening::Open(end))),
+            (Outcome::Failed(error), State::Opening(_) | State::Lent | State::Failed) => {
+                self.state = State::Over;
+                Poll::Ready(Err(error))
+            }
+            (_, state) => {
+                self.state = state;
+                Poll::Pending
+            }
+        }
+    }
+
+    fn gone(&mut self, _: WriteEnd) -> u64 {
+        // The thread has ended; poll_open tells why.
+        self.state = State::Failed;
+        0
+    }
+
+    fn failure(&self) -> Option<OpenError> {
+        match self.progress.as_ref()?.outcome() {
+            Outcome::Failed(error) => Some(error),
+            Outcome::Opening | Outcome::Writing | Outcome::Done => None,
+        }
+    }
+
+    fn close(&mut self, _: Option<WriteEnd>) -> u64 {
+        self.state = State::Over;
+        0
+    }
+
+    fn revive(&mut self) {
+        self.state = State::Unopened;
+    }
+
+    fn abort(&mut self) {
+        if let Some(progress) = &self.progress {
+            progress.stop();
+        }
+    }
+
+    fn written(&self) -> Option<u64> {
+        Some(self.written_before + self.progress.as_ref().map_or(0, |progress| progress.written()))
+    }
+
+    fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.progress {
+            Some(progress) => progress.poll_changed(cx),
+            None => Poll::Pending,
+        }
+    }
+
+    fn trouble(&self) -> Option<Arc<str>> {
+        self.progress.as_ref()?.trouble()
+    }
+}

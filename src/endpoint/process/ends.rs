@@ -1,0 +1,259 @@
+//! A process's streams as a relay sees them: pipes that are lent, life by life.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use nix::fcntl::OFlag;
+
+use crate::endpoint::ends::{Destination, DestinationOpening, Lent, OpenError, Overdue, Source, SourceOpening};
+use crate::model::{Moment, ProcessId};
+use crate::sys::{pipe, poll};
+use crate::transport::{ReadEnd, WriteEnd};
+
+/// How long the pipe of a killed group may take to come to its end.
+const AFTER_KILL: Duration = Duration::from_millis(200);
+
+/// An output of a process. The pipe of a life is read to its end before that of the next life.
+#[derive(Debug)]
+pub struct ProcessSource {
+    process: ProcessId,
+    name: String,
+    lives: VecDeque<(Lent, Option<Exited>)>,
+    present: Option<Present>,
+    /// It does not run, and no start is due; told to the relay once.
+    down: bool,
+    down_told: bool,
+    for_good: bool,
+    over: bool,
+}
+
+/// The life whose pipe the relay has.
+#[derive(Debug)]
+struct Present {
+    life: u64,
+    exited: Option<Exited>,
+}
+
+#[derive(Debug)]
+struct Exited {
+    pid: i32,
+    deadline: Moment,
+    killed: bool,
+    abandoned: bool,
+}
+
+impl ProcessSource {
+    /// `name` as shown.
+    #[must_use]
+    pub fn new(process: ProcessId, name: String) -> ProcessSource {
+        ProcessSource {
+            process,
+            name,
+            lives: VecDeque::new(),
+            present: None,
+            down: false,
+            down_told: false,
+            for_good: false,
+            over: false,
+        }
+    }
+
+    fn registered(&self, end: std::io::Result<std::os::fd::OwnedFd>) -> Result<ReadEnd, OpenError> {
+        end.and_then(ReadEnd::new)
+            .map_err(|error| OpenError::new(format!("cannot watch {}", self.name), &error))
+    }
+}
+
+impl Source for ProcessSource {
+    fn poll_open(&mut self, _: &mut Context<'_>) -> Poll<Result<SourceOpening, OpenError>> {
+        if self.over || self.present.is_some() {
+            return Poll::Pending;
+        }
+        if let Some((Lent { life, end }, exited)) = self.lives.pop_front() {
+            self.present = Some(Present { life, exited });
+            return Poll::Ready(self.registered(Ok(end)).map(SourceOpening::Open));
+        }
+        if self.for_good {
+            self.over = true;
+            return Poll::Ready(Ok(SourceOpening::Ended));
+        }
+        if self.down && !std::mem::replace(&mut self.down_told, true) {
+            return Poll::Ready(Ok(SourceOpening::Waits));
+        }
+        Poll::Pending
+    }
+
+    fn at_end(&mut self, _: ReadEnd) {
+        self.present = None;
+    }
+
+    fn refresh(&mut self, end: ReadEnd) -> Result<ReadEnd, OpenError> {
+        self.registered(pipe::reopen(end.descriptor(), OFlag::O_RDONLY | OFlag::O_NONBLOCK))
+    }
+
+    fn close(&mut self) {
+        self.lives.clear();
+        self.present = None;
+        self.over = true;
+    }
+
+    fn revive(&mut self) {
+        // The life that is lent next decides anew.
+        (self.over, self.for_good, self.down_told) = (false, false, false);
+    }
+
+    fn drains_to_end(&self) -> bool {
+        self.present.as_ref().is_some_and(|present| present.exited.is_some())
+    }
+
+    fn has_more(&self) -> bool {
+        !self.lives.is_empty()
+    }
+
+    fn lend(&mut self, lent: Lent) {
+        // Of an output that nobody will read, the end is dropped, and its writer gets EPIPE.
+        if !self.over {
+            (self.down, self.for_good) = (false, false);
+            self.lives.push_back((lent, None));
+        }
+    }
+
+    fn exited(&mut self, life: u64, pid: i32, deadline: Moment) {
+        let exit = Some(Exited {
+            pid,
+            deadline,
+            killed: false,
+            abandoned: false,
+        });
+        match &mut self.present {
+            Some(present) if present.life == life => present.exited = exit,
+            _ => {
+                if let Some((_, exited)) = self.lives.iter_mut().find(|(lent, _)| lent.life == life) {
+                    *exited = exit;
+                }
+            }
+        }
+    }
+
+    fn down(&mut self, for_good: bool) {
+        (self.down, self.for_good) = (true, for_good);
+    }
+
+    fn due(&self) -> Option<Moment> {
+        let exited = self.present.as_ref()?.exited.as_ref()?;
+        (!exited.abandoned).then_some(exited.deadline)
+    }
+
+    fn overdue(&mut self, now: Moment) -> Option<Overdue> {
+        let Present { life, exited } = self.present.as_mut()?;
+        let exited = exited.as_mut()?;
+        if now < exited.deadline || exited.abandoned {
+            return None;
+        }
+        if exited.killed {
+            exited.abandoned = true;
+            return Some(Overdue::Abandon { pid: exited.pid });
+        }
+        exited.killed = true;
+        exited.deadline = now + AFTER_KILL;
+        Some(Overdue::KillGroup {
+            process: self.process.clone(),
+            life: *life,
+        })
+    }
+}
+
+/// An input of a process.
+#[derive(Debug)]
+pub struct ProcessDestination {
+    name: String,
+    next: Option<Lent>,
+    lent: bool,
+    down: Option<Down>,
+    /// What stands unread was told by whoever kept the pipe.
+    counted: bool,
+    over: bool,
+}
+
+#[derive(Debug)]
+enum Down {
+    ForNow,
+    Told,
+    ForGood(u64),
+}
+
+impl ProcessDestination {
+    /// `name` as shown.
+    #[must_use]
+    pub fn new(name: String) -> ProcessDestination {
+        ProcessDestination {
+            name,
+            next: None,
+            lent: false,
+            down: None,
+            counted: false,
+            over: false,
+        }
+    }
+}
+
+impl Destination for ProcessDestination {
+    fn poll_open(&mut self, _: &mut Context<'_>) -> Poll<Result<DestinationOpening, OpenError>> {
+        if self.over {
+            return Poll::Pending;
+        }
+        // Also while an end is lent: a consumer that is gone for good, or whose next life has a pipe of its own.
+        if let Some(Down::ForGood(unread)) = self.down {
+            self.down = Some(Down::Told);
+            self.counted = unread > 0;
+            return Poll::Ready(Ok(DestinationOpening::GoneForGood(unread)));
+        }
+        if let Some(Lent { end, .. }) = self.next.take() {
+            self.lent = true;
+            let end = WriteEnd::new(end);
+            let end = end.map_err(|error| OpenError::new(format!("cannot watch {}", self.name), &error));
+            return Poll::Ready(end.map(DestinationOpening::Open));
+        }
+        if let (Some(Down::ForNow), false) = (&self.down, self.lent) {
+            self.down = Some(Down::Told);
+            return Poll::Ready(Ok(DestinationOpening::AwaitsReader));
+        }
+        Poll::Pending
+    }
+
+    fn gone(&mut self, end: WriteEnd) -> u64 {
+        self.lent = false;
+        // The pipe goes with its reader: the next life has one of its own.
+        pipe::unread(end.descriptor())
+    }
+
+    fn replaced(&mut self, end: WriteEnd) -> u64 {
+        pipe::unread(end.descriptor())
+    }
+
+    fn close(&mut self, end: Option<WriteEnd>) -> u64 {
+        self.over = true;
+        self.lent = false;
+        self.next = None;
+        match end {
+            Some(end) if !self.counted && poll::now(end.descriptor()).no_reader => pipe::unread(end.descriptor()),
+            _ => 0,
+        }
+    }
+
+    fn revive(&mut self) {
+        (self.over, self.down, self.counted) = (false, None, false);
+    }
+
+    fn lend(&mut self, lent: Lent) {
+        self.down = None;
+        if !self.over {
+            self.next = Some(lent);
+        }
+    }
+
+    fn down(&mut self, for_good: bool, unread: u64) {
+        self.down = Some(if for_good { Down::ForGood(unread) } else { Down::ForNow });
+    }
+}

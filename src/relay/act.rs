@@ -1,0 +1,98 @@
+//! Does what the route's machine says, and tells of it.
+
+use super::message::Report;
+use super::route::RelayedRoute;
+use crate::decide::pauses::Told;
+use crate::decide::route::Action;
+use crate::model::{CloseCause, Event, EventDetail, Subject};
+use crate::sys::clock;
+
+impl RelayedRoute {
+    pub(super) fn act(&mut self, action: Action) {
+        match action {
+            Action::EndSource { source, cause, keep } => self.end_source(source, cause, keep),
+            Action::DrainSource(i) => {
+                let source = &mut self.sources[i];
+                if source.kind.drains_to_end() {
+                    source.limit = None;
+                } else {
+                    source.limit_to_what_stands();
+                }
+            }
+            Action::EndDestination { destination, cause } => self.end_destination(destination, cause),
+            Action::Opened => {
+                self.event(Subject::Route(self.spec.name.clone()), EventDetail::RouteOpened);
+                self.reports.report(Report::Changed(self.spec.name.clone()));
+            }
+            Action::Closed => {
+                let dropped_bytes = self.destinations.iter().map(|destination| destination.dropped).sum();
+                self.event(
+                    Subject::Route(self.spec.name.clone()),
+                    EventDetail::RouteClosed { dropped_bytes },
+                );
+                self.reports.report(Report::Changed(self.spec.name.clone()));
+            }
+        }
+    }
+
+    fn end_source(&mut self, i: usize, cause: CloseCause, keep: bool) {
+        let source = &mut self.sources[i];
+        source.limit = None;
+        source.abandoning = None;
+        source.close_cause = Some(cause.clone());
+        if !keep {
+            source.end = None;
+            source.kind.close();
+        }
+        let subject = Subject::Endpoint(self.spec.name.clone(), source.name.clone());
+        let text = source.failure.take();
+        let detail = EventDetail::EndpointClosed {
+            cause,
+            dropped_bytes: 0,
+            unread_bytes: None,
+            text,
+        };
+        self.event(subject, detail);
+    }
+
+    fn end_destination(&mut self, i: usize, cause: CloseCause) {
+        let accepted = self.accepted;
+        let destination = &mut self.destinations[i];
+        let dropped_bytes = destination.end(cause.clone(), accepted);
+        let unread_bytes = destination.unread.filter(|unread| *unread > 0);
+        let subject = Subject::Endpoint(self.spec.name.clone(), destination.name.clone());
+        let text = destination.failure.take();
+        if destination.stream.is_some() {
+            let route = self.spec.name.clone();
+            self.reports.report(Report::DestinationEnded { route, destination: i });
+        }
+        self.event(
+            subject,
+            EventDetail::EndpointClosed {
+                cause,
+                dropped_bytes,
+                unread_bytes,
+                text,
+            },
+        );
+    }
+
+    /// Counts and tells the pauses that are worth it.
+    pub(super) fn look_at_pauses(&mut self) {
+        let told = self.pauses.on(self.machine.gate().reasons(), clock::now());
+        let detail = match told {
+            None => return,
+            Some(Told::Paused(reasons)) => EventDetail::RoutePaused { reasons },
+            Some(Told::Resumed(paused)) => EventDetail::RouteResumed { paused },
+        };
+        self.event(Subject::Route(self.spec.name.clone()), detail);
+    }
+
+    pub(super) fn event(&self, subject: Subject, detail: EventDetail) {
+        self.reports.event(Event {
+            at: clock::now(),
+            subject,
+            detail,
+        });
+    }
+}

@@ -1,0 +1,88 @@
+//! The snapshot that a route publishes between two turns.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::model::{
+    DestinationSnapshot, DestinationState, PathKind, PauseReasons, RouteState, SourceSnapshot, SourceState,
+};
+use crate::model::{RouteSnapshot, RouteSpec, WhenFull};
+
+/// One route's snapshot. The relay writes it at the end of each turn; whoever asks copies it. The lock is held for a copy.
+#[derive(Clone, Debug)]
+pub struct RouteCell {
+    snapshot: Arc<Mutex<RouteSnapshot>>,
+}
+
+impl RouteCell {
+    /// The cell of a route of which nothing is open yet.
+    #[must_use]
+    pub fn new(spec: &RouteSpec) -> RouteCell {
+        let records = (spec.framing != crate::model::Framing::Bytes).then_some(0);
+        let sources = spec.from.iter().map(|source| SourceSnapshot {
+            name: source.endpoint.to_string().into(),
+            state: SourceState::Waiting,
+            is_reading: false,
+            peer_hung_up: false,
+            bytes: 0,
+            partial_bytes: 0,
+            records,
+            opens: 0,
+            close_cause: None,
+            descriptor: None,
+        });
+        let destinations = spec.to.iter().map(|destination| DestinationSnapshot {
+            name: destination.endpoint.to_string().into(),
+            state: DestinationState::Waiting,
+            bytes: 0,
+            records,
+            queued_bytes: 0,
+            unread_bytes: None,
+            dropped_bytes: 0,
+            dropped_records: records.filter(|_| destination.when_full != WhenFull::Block),
+            from_bytes: 0,
+            upto_bytes: None,
+            high_watermark: destination.high_watermark,
+            low_watermark: destination.low_watermark,
+            when_full: destination.when_full,
+            opens: 0,
+            close_cause: None,
+            waits_by: None,
+            trouble: None,
+            descriptor: None,
+        });
+        let snapshot = RouteSnapshot {
+            name: spec.name.clone(),
+            state: RouteState::Opening,
+            reasons: PauseReasons::NONE,
+            paused_since: None,
+            pauses: 0,
+            paused: std::time::Duration::ZERO,
+            framing: spec.framing,
+            distribution: spec.distribution,
+            path: PathKind::Copy,
+            accepted_bytes: 0,
+            accepted_records: records,
+            retired_bytes: 0,
+            sources: sources.collect(),
+            destinations: destinations.collect(),
+        };
+        RouteCell {
+            snapshot: Arc::new(Mutex::new(snapshot)),
+        }
+    }
+
+    /// A copy of what was published last.
+    #[must_use]
+    pub fn read(&self) -> RouteSnapshot {
+        self.lock().clone()
+    }
+
+    /// Looks at what was published last without copying it. `look` is quick.
+    pub fn with<T>(&self, look: impl FnOnce(&RouteSnapshot) -> T) -> T {
+        look(&self.lock())
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, RouteSnapshot> {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

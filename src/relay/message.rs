@@ -1,0 +1,126 @@
+//! What the control plane tells a route, and what a route tells the control plane.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::endpoint::ends::Lent;
+use crate::model::{CloseCause, Event, Moment, Name, ProcessId};
+
+/// Events that a relay thread may be ahead of the control plane.
+const RING: usize = 1024;
+
+/// What a route is told. Numbers are places in the config's `from` and `to`.
+#[derive(Debug)]
+pub enum Command {
+    /// The operator pauses; whether that changed anything.
+    Pause(oneshot::Sender<bool>),
+    /// The operator resumes, or reopens a drained route.
+    Resume(oneshot::Sender<bool>),
+    /// Read what stands in the sources, write it out, close; what is left at the deadline is dropped and counted.
+    Drain(Moment, oneshot::Sender<bool>),
+    /// Drop everything now.
+    Abort(CloseCause, oneshot::Sender<bool>),
+    /// A process lends the output of its next life.
+    LendSource(usize, Lent),
+    /// A process lends its input.
+    LendDestination(usize, Lent),
+    /// The process of that life has exited; its output is to be at its end by the deadline.
+    SourceExited {
+        /// Which source.
+        source: usize,
+        /// Which life.
+        life: u64,
+        /// Its process id.
+        pid: i32,
+        /// When its group is killed, if it is not.
+        deadline: Moment,
+    },
+    /// The process of a source does not run, and no start is due; or (true) never will again.
+    SourceDown(usize, bool),
+    /// The same of a destination, with the bytes left unread in the pipe that was kept for it.
+    DestinationDown(usize, bool, u64),
+    /// The process of a source was started again after it had finished.
+    ReviveSource(usize),
+    /// The process of a destination was started again after it had finished.
+    ReviveDestination(usize),
+    /// The daemon ends.
+    Stop,
+}
+
+/// What must not be lost on the way to the control plane. Their number is bounded by the lives of processes and routes.
+#[derive(Debug)]
+pub enum Report {
+    /// A destination has ended: its process's input is closed for good.
+    DestinationEnded {
+        /// Of which route.
+        route: Name,
+        /// Which one.
+        destination: usize,
+    },
+    /// A pipe is still open past its deadline: kill what is left of the group.
+    KillGroup {
+        /// Whose.
+        process: ProcessId,
+        /// Which life's.
+        life: u64,
+    },
+    /// Something that a command waits for may have happened.
+    Changed(Name),
+}
+
+/// The relays' side.
+#[derive(Clone, Debug)]
+pub struct Reports {
+    events: mpsc::Sender<Event>,
+    lost: Arc<AtomicU64>,
+    reports: mpsc::UnboundedSender<Report>,
+}
+
+/// The control plane's side.
+#[derive(Debug)]
+pub struct Notices {
+    /// Told once, in order.
+    pub events: mpsc::Receiver<Event>,
+    /// Told once, in order.
+    pub reports: mpsc::UnboundedReceiver<Report>,
+    lost: Arc<AtomicU64>,
+}
+
+/// A way from relay threads to the control plane.
+#[must_use]
+pub fn reports() -> (Reports, Notices) {
+    let (events, events_out) = mpsc::channel(RING);
+    let (reports, reports_out) = mpsc::unbounded_channel();
+    let lost = Arc::new(AtomicU64::new(0));
+    let notices = Notices {
+        events: events_out,
+        reports: reports_out,
+        lost: Arc::clone(&lost),
+    };
+    (Reports { events, lost, reports }, notices)
+}
+
+impl Reports {
+    /// Tells an event, or counts it as lost where the control plane is too far behind: a relay never waits for it.
+    pub fn event(&self, event: Event) {
+        if self.events.try_send(event).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells what must not be lost.
+    pub fn report(&self, report: Report) {
+        // The receiver is gone only when the daemon ends.
+        let _ = self.reports.send(report);
+    }
+}
+
+impl Notices {
+    /// How many events were lost since the last call.
+    #[must_use]
+    pub fn take_lost(&self) -> u64 {
+        self.lost.swap(0, Ordering::Relaxed)
+    }
+}

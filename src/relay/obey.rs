@@ -1,0 +1,85 @@
+//! Carries out what the control plane commands.
+
+use super::message::{Command, Report};
+use super::route::RelayedRoute;
+use crate::decide::route::{DestinationPhase, Event, SourcePhase};
+
+impl RelayedRoute {
+    pub(super) fn obey_all(&mut self) {
+        while let Some(command) = self.next_command() {
+            self.obey(command);
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        // A caller that has gone does not hear the answer; the command holds all the same.
+        match command {
+            Command::Pause(reply) => self.answer(&Event::Pause, reply),
+            Command::Resume(reply) => {
+                self.answer(&Event::Resume, reply);
+                self.reopen_revived();
+            }
+            Command::Drain(deadline, reply) => self.answer(&Event::Drain(deadline), reply),
+            Command::Abort(cause, reply) => self.answer(&Event::Abort(cause), reply),
+            Command::LendSource(i, lent) => self.sources[i].kind.lend(lent),
+            Command::LendDestination(i, lent) => self.destinations[i].kind.lend(lent),
+            Command::SourceExited {
+                source,
+                life,
+                pid,
+                deadline,
+            } => {
+                self.sources[source].kind.exited(life, pid, deadline);
+                self.drain_to_end(source);
+            }
+            Command::SourceDown(i, for_good) => self.sources[i].kind.down(for_good),
+            Command::DestinationDown(i, for_good, unread) => self.destinations[i].kind.down(for_good, unread),
+            Command::ReviveSource(i) => {
+                self.tell(&Event::SourceRevived(i));
+                self.reopen_revived();
+            }
+            Command::ReviveDestination(i) => {
+                self.tell(&Event::DestinationRevived(i));
+                self.reopen_revived();
+            }
+            Command::Stop => self.stop = true,
+        }
+    }
+
+    fn answer(&mut self, event: &Event, reply: tokio::sync::oneshot::Sender<bool>) {
+        let changed = self.tell(event);
+        self.look_at_pauses();
+        // Whoever asks next sees it done.
+        self.publish();
+        let _ = reply.send(changed);
+        self.reports.report(Report::Changed(self.spec.name.clone()));
+    }
+
+    /// A source that is being drained when its process exits is read to its end.
+    fn drain_to_end(&mut self, i: usize) {
+        let source = &mut self.sources[i];
+        if matches!(self.machine.source(i), SourcePhase::Draining) && source.kind.drains_to_end() {
+            source.limit = None;
+        }
+    }
+
+    /// Makes ready what the machine wants opened again.
+    fn reopen_revived(&mut self) {
+        for i in 0..self.sources.len() {
+            let source = &mut self.sources[i];
+            if matches!(self.machine.source(i), SourcePhase::Unopened) && source.close_cause.take().is_some() {
+                source.kind.revive();
+                if source.end.is_some() {
+                    // A drained one was kept open.
+                    self.tell(&Event::SourceOpened(i));
+                }
+            }
+        }
+        for i in 0..self.destinations.len() {
+            let destination = &mut self.destinations[i];
+            if matches!(self.machine.destination(i), DestinationPhase::Unopened) && destination.close_cause.is_some() {
+                destination.revive(self.accepted);
+            }
+        }
+    }
+}

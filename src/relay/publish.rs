@@ -1,0 +1,63 @@
+//! Writes the route's snapshot between two turns.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::route::RelayedRoute;
+
+impl RelayedRoute {
+    pub(super) fn publish(&self) {
+        let mut cell = self.cell.lock();
+        cell.state = self.machine.state();
+        cell.reasons = self.machine.gate().reasons();
+        cell.paused_since = self.machine.gate().since();
+        cell.pauses = self.pauses.count();
+        cell.paused = self.pauses.ended();
+        cell.path = self.chooser.path();
+        cell.accepted_bytes = self.accepted;
+        for (i, (source, shown)) in std::iter::zip(&self.sources, &mut cell.sources).enumerate() {
+            shown.state = self.machine.source(i).state();
+            shown.is_reading = self.machine.is_reading(i);
+            shown.bytes = source.bytes;
+            shown.opens = source.opens;
+            shown.close_cause.clone_from(&source.close_cause);
+            share(
+                &mut shown.descriptor,
+                source.end.as_ref().map(crate::transport::ReadEnd::descriptor),
+            );
+        }
+        for (i, (destination, shown)) in std::iter::zip(&self.destinations, &mut cell.destinations).enumerate() {
+            shown.state = self.machine.destination(i).state();
+            // One reading of what the file's own thread has written: the law holds for the two numbers together.
+            let bytes = destination.bytes();
+            let owed = destination.upto.unwrap_or(self.accepted) - destination.from;
+            shown.bytes = bytes;
+            shown.queued_bytes = owed - bytes - destination.dropped;
+            shown.dropped_bytes = destination.dropped;
+            shown.unread_bytes = destination.unread;
+            shown.from_bytes = destination.from;
+            shown.upto_bytes = destination.upto;
+            shown.high_watermark = destination.mark.high();
+            shown.low_watermark = destination.mark.low();
+            shown.opens = destination.opens;
+            shown.close_cause.clone_from(&destination.close_cause);
+            shown.waits_by = destination.kind.waits_by();
+            shown.trouble = destination.kind.trouble().or_else(|| self.stall.clone());
+            share(
+                &mut shown.descriptor,
+                destination.end.as_ref().map(crate::transport::WriteEnd::descriptor),
+            );
+        }
+    }
+}
+
+fn share(shown: &mut Option<Arc<OwnedFd>>, end: Option<&Arc<OwnedFd>>) {
+    let same = match (&*shown, end) {
+        (Some(shown), Some(end)) => Arc::ptr_eq(shown, end),
+        (None, None) => true,
+        _ => false,
+    };
+    if !same {
+        *shown = end.cloned();
+    }
+}

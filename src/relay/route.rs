@@ -1,0 +1,183 @@
+//! One route's task: obey, turn, publish, wait.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
+
+use super::cell::RouteCell;
+use super::destination::Destination;
+use super::message::{Command, Reports};
+use super::source::Source;
+use crate::decide::pauses::Pauses;
+use crate::decide::route::{Action, DestinationRule, Event, Route};
+use crate::decide::watermark::Watermark;
+use crate::endpoint;
+use crate::endpoint::ends::Surroundings;
+use crate::model::{Framing, Moment, RouteSpec, WhenFull, WhenGone};
+use crate::sys::clock;
+use crate::transport::{CHUNK, Chooser};
+
+/// Where a relay thread's routes read to; used only within a turn.
+pub(super) type Scratch = Rc<RefCell<Vec<u8>>>;
+
+/// A route as its relay thread drives it.
+pub(super) struct RelayedRoute {
+    pub spec: Arc<RouteSpec>,
+    pub machine: Route,
+    pub sources: Vec<Source>,
+    pub destinations: Vec<Destination>,
+    pub chooser: Chooser,
+    pub pauses: Pauses,
+    pub accepted: u64,
+    /// Which source was read last: the next turn begins behind it.
+    pub last_read: usize,
+    /// splice(2) is refused and copying is forbidden: not before then is it tried again.
+    pub stalled_until: Option<Moment>,
+    pub stall: Option<Arc<str>>,
+    pub cell: RouteCell,
+    pub reports: Reports,
+    pub scratch: Scratch,
+    commands: mpsc::UnboundedReceiver<Command>,
+    /// Received while waiting.
+    pub heard: Option<Command>,
+    pub timer: Option<(Moment, Pin<Box<Sleep>>)>,
+    pub stop: bool,
+}
+
+/// A scratch buffer for one relay thread.
+pub(super) fn scratch() -> Scratch {
+    Rc::new(RefCell::new(vec![0; CHUNK]))
+}
+
+impl RelayedRoute {
+    pub fn new(
+        spec: Arc<RouteSpec>,
+        cell: RouteCell,
+        commands: mpsc::UnboundedReceiver<Command>,
+        reports: Reports,
+        around: &Surroundings,
+        scratch: Scratch,
+    ) -> RelayedRoute {
+        let names = cell.read();
+        let sources: Vec<Source> = std::iter::zip(&spec.from, names.sources)
+            .filter_map(|(source, shown)| Some(Source::new(shown.name, endpoint::source(source, &spec.name, around)?)))
+            .collect();
+        let destinations: Vec<Destination> = std::iter::zip(&spec.to, names.destinations)
+            .map(|(destination, shown)| {
+                let stream = endpoint::stream_of(&destination.endpoint).map(|(_, stream)| stream);
+                let mark = Watermark::new(destination.high_watermark, destination.low_watermark);
+                Destination::new(
+                    shown.name,
+                    endpoint::destination(destination, &spec.name, around),
+                    stream,
+                    mark,
+                )
+            })
+            .collect();
+        let rules: Vec<DestinationRule> = spec
+            .to
+            .iter()
+            .map(|destination| DestinationRule {
+                blocks: destination.when_full == WhenFull::Block,
+                close_when_gone: destination.when_gone == WhenGone::Close,
+            })
+            .collect();
+        let machine = Route::new(sources.len(), &rules, spec.start_paused, clock::now());
+        let chooser = Chooser::new(spec.path, can_splice(&spec));
+        RelayedRoute {
+            spec,
+            machine,
+            sources,
+            destinations,
+            chooser,
+            pauses: Pauses::default(),
+            accepted: 0,
+            last_read: 0,
+            stalled_until: None,
+            stall: None,
+            cell,
+            reports,
+            scratch,
+            commands,
+            heard: None,
+            timer: None,
+            stop: false,
+        }
+    }
+
+    /// Relays until it is told to stop.
+    pub async fn run(mut self) {
+        self.look_at_pauses();
+        self.publish();
+        while !self.stop {
+            self.obey_all();
+            let more = self.turn();
+            self.look_at_pauses();
+            self.publish();
+            if more {
+                // The other routes of this thread, and its reactor, come first.
+                tokio::task::yield_now().await;
+            } else if !self.stop {
+                self.wait().await;
+            }
+        }
+    }
+
+    pub fn next_command(&mut self) -> Option<Command> {
+        self.heard.take().or_else(|| self.commands.try_recv().ok())
+    }
+
+    pub fn poll_command(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+        match self.commands.poll_recv(cx) {
+            std::task::Poll::Pending => std::task::Poll::Pending,
+            std::task::Poll::Ready(command) => {
+                // Nobody is left to command: the daemon ends.
+                self.heard = Some(command.unwrap_or(Command::Stop));
+                std::task::Poll::Ready(())
+            }
+        }
+    }
+
+    /// Tells the machine, and does what it says.
+    pub fn tell(&mut self, event: &Event) -> bool {
+        let mut actions: Vec<Action> = Vec::new();
+        let changed = self.machine.on(event, clock::now(), &mut actions);
+        for action in actions {
+            self.act(action);
+        }
+        self.check_law();
+        changed
+    }
+
+    /// The law of accounting, after every step of a debug build.
+    pub fn check_law(&self) {
+        if cfg!(debug_assertions) {
+            for destination in &self.destinations {
+                let owed = destination.upto.unwrap_or(self.accepted) - destination.from;
+                debug_assert_eq!(
+                    owed,
+                    destination.accounted(),
+                    "route {}, {}",
+                    self.spec.name,
+                    destination.name
+                );
+            }
+            let read: u64 = self.sources.iter().map(|source| source.bytes).sum();
+            debug_assert_eq!(self.accepted, read, "route {}", self.spec.name);
+        }
+    }
+}
+
+/// One source, one destination, no records, both ends pipes.
+fn can_splice(spec: &RouteSpec) -> bool {
+    let ([source], [destination]) = (&spec.from[..], &spec.to[..]) else {
+        return false;
+    };
+    let pipes =
+        endpoint::capabilities(&source.endpoint).spliceable && endpoint::capabilities(&destination.endpoint).spliceable;
+    pipes && spec.framing == Framing::Bytes && destination.when_full == WhenFull::Block
+}

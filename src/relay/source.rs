@@ -1,0 +1,59 @@
+//! A source of a route, as its relay drives it.
+
+use std::sync::Arc;
+
+use crate::endpoint::ends;
+use crate::model::CloseCause;
+use crate::sys::pipe;
+use crate::transport::ReadEnd;
+
+/// One entry of `from`.
+pub(super) struct Source {
+    pub name: Arc<str>,
+    pub kind: Box<dyn ends::Source>,
+    pub end: Option<ReadEnd>,
+    pub bytes: u64,
+    pub opens: u64,
+    /// Only so many more bytes of what stands in it are read.
+    pub limit: Option<u64>,
+    /// The process id of the life whose pipe is given up once the limit is read.
+    pub abandoning: Option<i32>,
+    pub close_cause: Option<CloseCause>,
+    /// In words, for the terminal event.
+    pub failure: Option<String>,
+}
+
+impl Source {
+    pub fn new(name: Arc<str>, kind: Box<dyn ends::Source>) -> Source {
+        Source {
+            name,
+            kind,
+            end: None,
+            bytes: 0,
+            opens: 0,
+            limit: None,
+            abandoning: None,
+            close_cause: None,
+            failure: None,
+        }
+    }
+
+    /// How many bytes may be read at once.
+    pub fn most(&self, wanted: usize) -> usize {
+        self.limit
+            .map_or(wanted, |limit| usize::try_from(limit).unwrap_or(usize::MAX).min(wanted))
+    }
+
+    /// So many bytes were taken.
+    pub fn took(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        if let Some(limit) = &mut self.limit {
+            *limit = limit.saturating_sub(bytes as u64);
+        }
+    }
+
+    /// From now on only what stands in it now is read.
+    pub fn limit_to_what_stands(&mut self) {
+        self.limit = Some(self.end.as_ref().map_or(0, |end| pipe::unread(end.descriptor())));
+    }
+}

@@ -1,0 +1,114 @@
+//! A relay thread: a current-thread runtime that owns some routes.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+
+use super::cell::RouteCell;
+use super::message::{Command, Reports};
+use super::route::{self, RelayedRoute};
+use crate::endpoint::ends::{Surroundings, Taken};
+use crate::model::RouteSpec;
+use crate::sys::watch::Openings;
+
+/// A thread that relays.
+#[derive(Debug)]
+pub struct RelayThread {
+    routes: Option<mpsc::UnboundedSender<NewRoute>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+struct NewRoute {
+    spec: Arc<RouteSpec>,
+    cell: RouteCell,
+    commands: mpsc::UnboundedReceiver<Command>,
+}
+
+/// What the control plane holds of a route.
+#[derive(Clone, Debug)]
+pub struct RouteHandle {
+    /// Its config.
+    pub spec: Arc<RouteSpec>,
+    /// Its snapshot.
+    pub cell: RouteCell,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+impl RouteHandle {
+    /// Tells the route something. Never waits.
+    pub fn send(&self, command: Command) {
+        // The task is gone only when the daemon ends.
+        let _ = self.commands.send(command);
+    }
+}
+
+impl RelayThread {
+    /// Starts a thread that owns no route yet.
+    pub fn start(number: usize, taken: Arc<Taken>, reports: Reports) -> io::Result<RelayThread> {
+        let (routes, new_routes) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()?;
+        let thread = std::thread::Builder::new()
+            .name(format!("relay-{number}"))
+            .spawn(move || {
+                LocalSet::new().block_on(&runtime, own(new_routes, taken, reports));
+            })?;
+        Ok(RelayThread {
+            routes: Some(routes),
+            thread: Some(thread),
+        })
+    }
+
+    /// Gives a route to the thread.
+    pub fn relay(&self, spec: Arc<RouteSpec>) -> RouteHandle {
+        let cell = RouteCell::new(&spec);
+        let (commands, commands_out) = mpsc::unbounded_channel();
+        let new = NewRoute {
+            spec: Arc::clone(&spec),
+            cell: cell.clone(),
+            commands: commands_out,
+        };
+        if let Some(routes) = &self.routes {
+            // The thread ends only when this sender is dropped.
+            let _ = routes.send(new);
+        }
+        RouteHandle { spec, cell, commands }
+    }
+}
+
+impl Drop for RelayThread {
+    /// The thread ends when no more routes can come and each one was told to stop.
+    fn drop(&mut self) {
+        self.routes = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn own(mut new_routes: mpsc::UnboundedReceiver<NewRoute>, taken: Arc<Taken>, reports: Reports) {
+    let openings = Openings::new();
+    if let Err(error) = &openings {
+        tracing::warn!("no inotify instance is to be had, so readers of FIFOs are looked for every second: {error}");
+    }
+    let openings = openings.ok();
+    if let Some(openings) = openings.clone() {
+        tokio::task::spawn_local(async move {
+            if let Err(error) = openings.run().await {
+                tracing::error!("watching FIFOs for readers failed: {error}");
+            }
+        });
+    }
+    let around = Surroundings { openings, taken };
+    let scratch = route::scratch();
+    let mut running = tokio::task::JoinSet::new();
+    while let Some(NewRoute { spec, cell, commands }) = new_routes.recv().await {
+        let route = RelayedRoute::new(spec, cell, commands, reports.clone(), &around, scratch.clone());
+        running.spawn_local(route.run());
+    }
+    while running.join_next().await.is_some() {}
+}

@@ -1,0 +1,339 @@
+//! One turn of a route: as many bytes as there are and may be moved, up to a bound, without waiting.
+
+use std::time::Duration;
+
+use super::destination::Written;
+use super::route::RelayedRoute;
+use crate::decide::route::{DestinationPhase, Event, SourcePhase};
+use crate::endpoint::ends::OpenError;
+use crate::model::{CloseCause, EventDetail, Subject};
+use crate::sys::{clock, errno};
+use crate::transport::{CHUNK, Choice, Moved, Took, splice};
+
+/// The most that one turn moves, in bytes. Then the other routes of the thread have theirs.
+const TURN: usize = 512 * 1024;
+/// The most that one turn reads in so many calls, however small they are.
+const CALLS: usize = 64;
+/// When splice(2) is refused on a route that may not copy.
+const STALL: Duration = Duration::from_millis(500);
+
+/// What remains of a turn.
+struct Budget {
+    bytes: usize,
+    calls: usize,
+}
+
+impl Budget {
+    fn spend(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.calls = self.calls.saturating_sub(1);
+    }
+
+    fn is_spent(&self) -> bool {
+        self.bytes == 0 || self.calls == 0
+    }
+}
+
+impl RelayedRoute {
+    /// True when there may be more to do at once.
+    pub(super) fn turn(&mut self) -> bool {
+        let mut budget = Budget {
+            bytes: TURN,
+            calls: CALLS,
+        };
+        self.look_at_deadlines();
+        self.end_absent();
+        self.flush();
+        loop {
+            let moved = match self.chooser.next() {
+                Choice::Copy => self.copy(&mut budget),
+                Choice::Splice => self.splice(&mut budget),
+            };
+            if !moved || budget.is_spent() {
+                break;
+            }
+        }
+        self.finish_flushed();
+        budget.is_spent()
+    }
+
+    fn flush(&mut self) {
+        for i in 0..self.destinations.len() {
+            if !self.destinations[i].queue.is_empty() {
+                let written = self.destinations[i].flush(TURN);
+                self.written(i, written);
+            }
+            self.look_at_queue(i);
+        }
+    }
+
+    /// Reads each source once, in turn; false when there was nothing to read or it may not be read.
+    fn copy(&mut self, budget: &mut Budget) -> bool {
+        let count = self.sources.len();
+        let mut moved = false;
+        for step in 1..=count {
+            let i = (self.last_read + step) % count;
+            if budget.is_spent() || !self.machine.may_read(i) {
+                continue;
+            }
+            if let Some(bytes) = self.copy_from(i) {
+                budget.spend(bytes);
+                moved = true;
+                self.last_read = i;
+            }
+        }
+        moved
+    }
+
+    /// `None`: nothing can be read from it now.
+    fn copy_from(&mut self, i: usize) -> Option<usize> {
+        let source = &self.sources[i];
+        let end = source.end.as_ref()?;
+        let most = source.most(CHUNK);
+        if most == 0 {
+            self.found_nothing(i);
+            return None;
+        }
+        let scratch = std::rc::Rc::clone(&self.scratch);
+        let mut scratch = scratch.borrow_mut();
+        match end.read(&mut scratch[..most]) {
+            Ok(Took::Bytes(count)) => {
+                self.took(i, count);
+                self.accept(&scratch[..count]);
+                self.chooser.copied(count);
+                Some(count)
+            }
+            Ok(Took::Nothing) => self.found_nothing(i).then_some(0),
+            Ok(Took::End) => {
+                self.found_end(i);
+                None
+            }
+            Err(error) => {
+                self.fail_source(
+                    i,
+                    &OpenError::new(format!("cannot read {}", self.sources[i].name), &error),
+                );
+                None
+            }
+        }
+    }
+
+    fn took(&mut self, i: usize, count: usize) {
+        self.sources[i].took(count);
+        self.accepted += count as u64;
+        if matches!(self.machine.source(i), SourcePhase::Waiting) {
+            // The law is checked when the bytes have found their place.
+            self.machine.on(&Event::SourceActive(i), clock::now(), &mut Vec::new());
+            let subject = Subject::Endpoint(self.spec.name.clone(), self.sources[i].name.clone());
+            self.event(
+                subject,
+                EventDetail::EndpointOpened {
+                    opens: self.sources[i].opens,
+                },
+            );
+        }
+    }
+
+    /// Hands `chunk` to every destination that takes bytes.
+    fn accept(&mut self, chunk: &[u8]) {
+        let mut shared = None;
+        let mut troubled = Vec::new();
+        for i in 0..self.destinations.len() {
+            if self.machine.destination(i).takes() {
+                let written = self.destinations[i].accept(chunk, &mut shared);
+                if written != Written::Fine {
+                    troubled.push((i, written));
+                }
+            }
+        }
+        // Not before all of them have the chunk: what ends now ends behind it.
+        for (i, written) in troubled {
+            self.written(i, written);
+        }
+        for i in 0..self.destinations.len() {
+            self.look_at_queue(i);
+        }
+        self.check_law();
+    }
+
+    fn written(&mut self, i: usize, written: Written) {
+        match written {
+            Written::Fine => {}
+            Written::NoReader => self.found_no_reader(i),
+            Written::Failed(cause) => {
+                self.tell(&Event::DestinationFailed(i, cause));
+            }
+        }
+    }
+
+    /// Draws the consequences of how much is queued for a destination.
+    pub(super) fn look_at_queue(&mut self, i: usize) {
+        let destination = &mut self.destinations[i];
+        destination.mark.on(destination.queued());
+        let full = if self.chooser.queues() {
+            destination.mark.is_above()
+        } else {
+            // No queue: full when the kernel refuses. What one copy left over goes first.
+            destination.refused || !destination.queue.is_empty()
+        };
+        if let DestinationPhase::Open { full: before } = self.machine.destination(i)
+            && *before != full
+        {
+            self.tell(&Event::DestinationFull(i, full));
+        }
+    }
+
+    /// Splices from the one source to the one destination; false when nothing can be moved now.
+    fn splice(&mut self, budget: &mut Budget) -> bool {
+        if !self.machine.may_read(0) {
+            return false;
+        }
+        let most = self.sources[0].most(budget.bytes);
+        let (Some(from), Some(to)) = (&self.sources[0].end, &self.destinations[0].end) else {
+            return false;
+        };
+        if most == 0 {
+            self.found_nothing(0);
+            return false;
+        }
+        match splice(from, to, most) {
+            Moved::Bytes(count) => {
+                self.stall = None;
+                self.destinations[0].spliced(count);
+                self.took(0, count);
+                self.chooser.spliced(count);
+                budget.spend(count);
+                true
+            }
+            Moved::Nothing => self.found_nothing(0),
+            Moved::End => {
+                self.found_end(0);
+                false
+            }
+            Moved::Full => {
+                self.destinations[0].refused = true;
+                self.look_at_queue(0);
+                false
+            }
+            Moved::NoReader => {
+                self.found_no_reader(0);
+                false
+            }
+            Moved::Refused(errno) => self.chooser.refused(errno) || self.stall(errno),
+        }
+    }
+
+    /// splice(2) does not work, and this route may not copy: nothing is lost, but it has to wait.
+    fn stall(&mut self, errno: nix::errno::Errno) -> bool {
+        self.stalled_until = Some(clock::now() + STALL);
+        if self.stall.is_none() {
+            let name = errno::name(&errno::io(errno));
+            let text = format!("splice(2) is refused with {name}; set `path` to \"auto\" to let this route copy");
+            tracing::warn!(route = %self.spec.name, "route {}: {text}", self.spec.name);
+            self.stall = Some(text.into());
+        }
+        self.destinations[0].refused = true;
+        self.look_at_queue(0);
+        false
+    }
+
+    /// A source has nothing to read now. True when it is worth another try.
+    fn found_nothing(&mut self, i: usize) -> bool {
+        let source = &mut self.sources[i];
+        if source.limit.is_some() {
+            return self.found_dry(i);
+        }
+        if !source.end.as_ref().is_some_and(crate::transport::ReadEnd::is_stale) {
+            return false;
+        }
+        // It was hung up once and lives again: the registration would wake us for ever.
+        let Some(end) = source.end.take() else { return false };
+        match source.kind.refresh(end) {
+            Ok(end) => {
+                source.end = Some(end);
+                true
+            }
+            Err(error) => {
+                self.fail_source(i, &error);
+                false
+            }
+        }
+    }
+
+    /// What stood in a source is read: it was drained, or its pipe is given up.
+    fn found_dry(&mut self, i: usize) -> bool {
+        let source = &mut self.sources[i];
+        source.limit = None;
+        if matches!(self.machine.source(i), SourcePhase::Draining) {
+            self.tell(&Event::SourceDry(i));
+            return false;
+        }
+        if let (Some(pid), Some(end)) = (source.abandoning.take(), source.end.take()) {
+            source.kind.at_end(end);
+            let stream = source.name.rsplit('.').next().unwrap_or_default().to_owned();
+            let subject = Subject::Endpoint(self.spec.name.clone(), source.name.clone());
+            self.event(subject, EventDetail::OutputAbandoned { stream, pid });
+        }
+        false
+    }
+
+    fn found_end(&mut self, i: usize) {
+        if matches!(self.machine.source(i), SourcePhase::Draining) && !self.sources[i].kind.has_more() {
+            self.found_dry(i);
+            return;
+        }
+        self.tell(&Event::SourceActive(i));
+        let source = &mut self.sources[i];
+        source.limit = None;
+        source.abandoning = None;
+        if let Some(end) = source.end.take() {
+            source.kind.at_end(end);
+        }
+    }
+
+    pub(super) fn found_no_reader(&mut self, i: usize) {
+        if let Some(error) = self.destinations[i].kind.failure() {
+            self.fail_destination(i, &error);
+            return;
+        }
+        let destination = &mut self.destinations[i];
+        destination.refused = false;
+        if let Some(end) = destination.end.take() {
+            let lost = destination.kind.gone(end);
+            destination.lost_in_pipe(lost);
+            self.tell(&Event::DestinationGone(i));
+        }
+    }
+
+    pub(super) fn fail_source(&mut self, i: usize, error: &OpenError) {
+        self.sources[i].failure = Some(error.text.clone());
+        self.tell(&Event::SourceEnded(i, CloseCause::IoError(error.errno.clone().into())));
+    }
+
+    pub(super) fn fail_destination(&mut self, i: usize, error: &OpenError) {
+        self.destinations[i].failure = Some(error.text.clone());
+        self.tell(&Event::DestinationFailed(
+            i,
+            CloseCause::IoError(error.errno.clone().into()),
+        ));
+    }
+
+    /// A source that is drained while there is nothing to read it from holds nothing: its process does not run.
+    fn end_absent(&mut self) {
+        for i in 0..self.sources.len() {
+            let absent = self.sources[i].end.is_none() && !self.sources[i].kind.has_more();
+            if absent && matches!(self.machine.source(i), SourcePhase::Draining) {
+                self.tell(&Event::SourceDry(i));
+            }
+        }
+    }
+
+    fn finish_flushed(&mut self) {
+        for i in 0..self.destinations.len() {
+            let draining = matches!(self.machine.destination(i), DestinationPhase::Draining { .. });
+            if draining && self.destinations[i].is_flushed() {
+                self.tell(&Event::DestinationFlushed(i));
+            }
+        }
+    }
+}
