@@ -1,1 +1,93 @@
-//! (to be written)
+//! TOML text → checked [`Config`]. All problems of all files are found in one go, each with its place and what to do.
+//!
+//! `read` finds and reads files (the only IO); `syntax` makes trees of them; `section` and `leaf` take trees apart;
+//! `daemon`, `process`, `route` and `ends` know the keys; `graph` checks what only the whole shows; `diagnostic` says
+//! it. May depend on `endpoint` and `model` alone.
+#![forbid(unsafe_code)]
+
+mod daemon;
+mod diagnostic;
+mod ends;
+mod environment;
+mod graph;
+mod leaf;
+mod nearest;
+mod place;
+mod process;
+mod read;
+mod report;
+mod route;
+mod section;
+pub mod shape;
+mod syntax;
+mod unsupported;
+mod warning;
+
+use std::path::{Path, PathBuf};
+
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use environment::Environment;
+pub use warning::{Warning, cycles, never_ending};
+
+use crate::model::{Config, ConfigFile};
+use place::Source;
+use read::Input;
+use report::Report;
+use section::Root;
+
+/// Where the default config is: `sluiced.toml` and `conf.d/*.toml` in it.
+pub const DEFAULT_DIRECTORY: &str = "/etc/sluiced";
+
+/// Reads and checks the files, and the `*.toml` of the directories, of `paths`; the default ones when it is empty.
+/// Blocks while it reads.
+pub fn load(paths: &[PathBuf]) -> Result<Config, Diagnostics> {
+    load_from(paths, Path::new(DEFAULT_DIRECTORY), &Environment::of_this_process())
+}
+
+/// As [`load`], with the default directory and the environment given.
+pub fn load_from(paths: &[PathBuf], default: &Path, environment: &Environment) -> Result<Config, Diagnostics> {
+    check(read::inputs(paths, default), environment)
+}
+
+/// Checks what has been read already: pure.
+pub fn parse(files: Vec<ConfigFile>, environment: &Environment) -> Result<(Config, Vec<Warning>), Diagnostics> {
+    let config = check(files.into_iter().map(Input::Text).collect(), environment)?;
+    let warnings = cycles(&config);
+    Ok((config, warnings))
+}
+
+/// What `--check` says of a good config.
+#[must_use]
+pub fn describe(config: &Config) -> String {
+    let counted = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+    format!(
+        "ok: {}, {}",
+        counted(config.processes.len(), "process", "processes"),
+        counted(config.routes.len(), "route", "routes")
+    )
+}
+
+fn check(inputs: Vec<Input>, environment: &Environment) -> Result<Config, Diagnostics> {
+    let sources: Vec<Source<'_>> = inputs.iter().map(Source::of).collect();
+    let mut report = Report::new(&sources);
+    report.unreadable(&inputs);
+
+    let trees = syntax::trees(&sources, &mut report);
+    let root = Root::merge(&trees, &mut report);
+    let daemon = daemon::daemon(&root, environment, &mut report);
+    let control = daemon::control(&root, &daemon, &mut report);
+    let processes = process::processes(&root, &mut report);
+    let routes = route::routes(&root, &daemon.runtime_directory, &processes, &mut report);
+    graph::check(&processes, &routes, &mut report);
+
+    let config = Config {
+        files: Vec::new(),
+        daemon,
+        control,
+        processes: processes.into_iter().filter_map(|process| process.spec).collect(),
+        routes: routes.into_iter().filter_map(|route| route.spec).collect(),
+    };
+    report.finish()?;
+    let files = inputs.into_iter().filter_map(Input::into_file).collect();
+    Ok(Config { files, ..config })
+}

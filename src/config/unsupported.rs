@@ -1,0 +1,36 @@
+//! What is read and checked already, and has no effect yet: refused when it is set to anything but its default, never
+//! ignored in silence. Whoever builds an effect deletes its line.
+
+use super::shape::{CONTROL, ENDPOINT, PROCESS, ROUTE, Shape};
+
+const KEYS: &[(&Shape, &str)] = &[
+    (&CONTROL, "group"),
+    (&CONTROL, "read-group"),
+    (&PROCESS, "user"),
+    (&PROCESS, "group"),
+    (&PROCESS, "umask"),
+    (&PROCESS, "no-new-privileges"),
+    (&PROCESS, "limits"),
+    (&PROCESS, "nice"),
+    (&PROCESS, "instances"),
+    (&PROCESS, "ready"),
+    (&PROCESS, "ready-timeout"),
+    (&PROCESS, "watchdog"),
+    (&ROUTE, "framing"),
+    (&ROUTE, "max-record"),
+    (&ROUTE, "distribution"),
+    (&ROUTE, "when-full"),
+    (&ROUTE, "rate-limit"),
+    (&ENDPOINT, "when-full"),
+];
+
+/// Whether the streams fd3 ... fd9 of a process are not there yet.
+pub(super) const NUMBERED_STREAMS: bool = true;
+
+/// Whether `path = "splice"` with several destinations (by tee(2)) is not there yet.
+pub(super) const TEE: bool = true;
+
+/// Whether this key of this table has no effect yet.
+pub(super) fn is(shape: &Shape, key: &str) -> bool {
+    KEYS.contains(&(shape, key))
+}
