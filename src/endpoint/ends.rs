@@ -196,6 +196,11 @@ pub trait Destination {
         Poll::Pending
     }
 
+    /// Of a process's input: the life with which its newest end was lent.
+    fn lent_life(&self) -> Option<u64> {
+        None
+    }
+
     /// A process lends its input.
     fn lend(&mut self, _lent: Lent) {}
 

@@ -62,9 +62,13 @@ impl RelayedRoute {
         let unread_bytes = destination.unread.filter(|unread| *unread > 0);
         let subject = Subject::Endpoint(self.spec.name.clone(), destination.name.clone());
         let text = destination.failure.take();
-        if destination.stream.is_some() {
+        if let Some(life) = destination.kind.lent_life() {
             let route = self.spec.name.clone();
-            self.reports.report(Report::DestinationEnded { route, destination: i });
+            self.reports.report(Report::DestinationEnded {
+                route,
+                destination: i,
+                life,
+            });
         }
         self.event(
             subject,

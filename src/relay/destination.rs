@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::decide::watermark::Watermark;
 use crate::endpoint::ends;
-use crate::model::{CloseCause, Moment, Stream};
+use crate::model::{CloseCause, Moment};
 use crate::sys::errno;
 use crate::transport::{Queue, WriteEnd, Wrote};
 
@@ -15,8 +15,6 @@ use crate::transport::{Queue, WriteEnd, Wrote};
 pub(super) struct Destination {
     pub name: Arc<str>,
     pub kind: Box<dyn ends::Destination>,
-    /// Of a process.
-    pub stream: Option<Stream>,
     pub end: Option<WriteEnd>,
     pub queue: Queue,
     pub mark: Watermark,
@@ -47,16 +45,10 @@ pub(super) enum Written {
 }
 
 impl Destination {
-    pub fn new(
-        name: Arc<str>,
-        kind: Box<dyn ends::Destination>,
-        stream: Option<Stream>,
-        mark: Watermark,
-    ) -> Destination {
+    pub fn new(name: Arc<str>, kind: Box<dyn ends::Destination>, mark: Watermark) -> Destination {
         Destination {
             name,
             kind,
-            stream,
             end: None,
             queue: Queue::default(),
             mark,

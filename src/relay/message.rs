@@ -58,6 +58,8 @@ pub enum Report {
         route: Name,
         /// Which one.
         destination: usize,
+        /// With which life of the process its end was lent.
+        life: u64,
     },
     /// A pipe is still open past its deadline: kill what is left of the group.
     KillGroup {

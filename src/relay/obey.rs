@@ -3,6 +3,7 @@
 use super::message::{Command, Report};
 use super::route::RelayedRoute;
 use crate::decide::route::{DestinationPhase, Event, SourcePhase};
+use crate::endpoint::ends::Lent;
 
 impl RelayedRoute {
     pub(super) fn obey_all(&mut self) {
@@ -22,7 +23,7 @@ impl RelayedRoute {
             Command::Drain(deadline, reply) => self.answer(&Event::Drain(deadline), reply),
             Command::Abort(cause, reply) => self.answer(&Event::Abort(cause), reply),
             Command::LendSource(i, lent) => self.sources[i].kind.lend(lent),
-            Command::LendDestination(i, lent) => self.destinations[i].kind.lend(lent),
+            Command::LendDestination(i, lent) => self.lend_destination(i, lent),
             Command::SourceExited {
                 source,
                 life,
@@ -53,6 +54,22 @@ impl RelayedRoute {
         self.publish();
         let _ = reply.send(changed);
         self.reports.report(Report::Changed(self.spec.name.clone()));
+    }
+
+    fn lend_destination(&mut self, i: usize, lent: Lent) {
+        if self.machine.destination(i).has_ended() {
+            // Nothing more will be written: the consumer is to see the end of its input, not to wait.
+            let Lent { life, end } = lent;
+            drop(end);
+            let route = self.spec.name.clone();
+            self.reports.report(Report::DestinationEnded {
+                route,
+                destination: i,
+                life,
+            });
+        } else {
+            self.destinations[i].kind.lend(lent);
+        }
     }
 
     /// A source that is being drained when its process exits is read to its end.

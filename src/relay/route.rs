@@ -68,14 +68,8 @@ impl RelayedRoute {
             .collect();
         let destinations: Vec<Destination> = std::iter::zip(&spec.to, names.destinations)
             .map(|(destination, shown)| {
-                let stream = endpoint::stream_of(&destination.endpoint).map(|(_, stream)| stream);
                 let mark = Watermark::new(destination.high_watermark, destination.low_watermark);
-                Destination::new(
-                    shown.name,
-                    endpoint::destination(destination, &spec.name, around),
-                    stream,
-                    mark,
-                )
+                Destination::new(shown.name, endpoint::destination(destination, &spec.name, around), mark)
             })
             .collect();
         let rules: Vec<DestinationRule> = spec

@@ -170,6 +170,7 @@ pub struct ProcessDestination {
     name: String,
     next: Option<Lent>,
     lent: bool,
+    life: Option<u64>,
     down: Option<Down>,
     /// What stands unread was told by whoever kept the pipe.
     counted: bool,
@@ -191,6 +192,7 @@ impl ProcessDestination {
             name,
             next: None,
             lent: false,
+            life: None,
             down: None,
             counted: false,
             over: false,
@@ -246,8 +248,13 @@ impl Destination for ProcessDestination {
         (self.over, self.down, self.counted) = (false, None, false);
     }
 
+    fn lent_life(&self) -> Option<u64> {
+        self.life
+    }
+
     fn lend(&mut self, lent: Lent) {
         self.down = None;
+        self.life = Some(lent.life);
         if !self.over {
             self.next = Some(lent);
         }
