@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use super::cell::RouteCell;
@@ -16,8 +16,14 @@ use crate::sys::watch::Openings;
 /// A thread that relays.
 #[derive(Debug)]
 pub struct RelayThread {
-    routes: Option<mpsc::UnboundedSender<NewRoute>>,
+    tasks: Option<mpsc::UnboundedSender<Task>>,
     thread: Option<std::thread::JoinHandle<()>>,
+}
+
+enum Task {
+    Relay(NewRoute),
+    /// Answered when the thread comes to it.
+    Ping(oneshot::Sender<()>),
 }
 
 struct NewRoute {
@@ -47,7 +53,7 @@ impl RouteHandle {
 impl RelayThread {
     /// Starts a thread that owns no route yet.
     pub fn start(number: usize, taken: Arc<Taken>, reports: Reports) -> io::Result<RelayThread> {
-        let (routes, new_routes) = mpsc::unbounded_channel();
+        let (tasks, new_tasks) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -55,10 +61,10 @@ impl RelayThread {
         let thread = std::thread::Builder::new()
             .name(format!("relay-{number}"))
             .spawn(move || {
-                LocalSet::new().block_on(&runtime, own(new_routes, taken, reports));
+                LocalSet::new().block_on(&runtime, own(new_tasks, taken, reports));
             })?;
         Ok(RelayThread {
-            routes: Some(routes),
+            tasks: Some(tasks),
             thread: Some(thread),
         })
     }
@@ -72,25 +78,36 @@ impl RelayThread {
             cell: cell.clone(),
             commands: commands_out,
         };
-        if let Some(routes) = &self.routes {
-            // The thread ends only when this sender is dropped.
-            let _ = routes.send(new);
-        }
+        self.send(Task::Relay(new));
         RouteHandle { spec, cell, commands }
+    }
+
+    /// Resolves when the thread has come round to it: it is alive.
+    pub fn ping(&self) -> oneshot::Receiver<()> {
+        let (pong, answer) = oneshot::channel();
+        self.send(Task::Ping(pong));
+        answer
+    }
+
+    fn send(&self, task: Task) {
+        if let Some(tasks) = &self.tasks {
+            // The thread ends only when this sender is dropped.
+            let _ = tasks.send(task);
+        }
     }
 }
 
 impl Drop for RelayThread {
     /// The thread ends when no more routes can come and each one was told to stop.
     fn drop(&mut self) {
-        self.routes = None;
+        self.tasks = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-async fn own(mut new_routes: mpsc::UnboundedReceiver<NewRoute>, taken: Arc<Taken>, reports: Reports) {
+async fn own(mut new_tasks: mpsc::UnboundedReceiver<Task>, taken: Arc<Taken>, reports: Reports) {
     let openings = Openings::new();
     if let Err(error) = &openings {
         tracing::warn!("no inotify instance is to be had, so readers of FIFOs are looked for every second: {error}");
@@ -106,9 +123,17 @@ async fn own(mut new_routes: mpsc::UnboundedReceiver<NewRoute>, taken: Arc<Taken
     let around = Surroundings { openings, taken };
     let scratch = route::scratch();
     let mut running = tokio::task::JoinSet::new();
-    while let Some(NewRoute { spec, cell, commands }) = new_routes.recv().await {
-        let route = RelayedRoute::new(spec, cell, commands, reports.clone(), &around, scratch.clone());
-        running.spawn_local(route.run());
+    while let Some(task) = new_tasks.recv().await {
+        match task {
+            Task::Relay(NewRoute { spec, cell, commands }) => {
+                let route = RelayedRoute::new(spec, cell, commands, reports.clone(), &around, scratch.clone());
+                running.spawn_local(route.run());
+            }
+            Task::Ping(pong) => {
+                // Nobody waits any more: the answer came too late.
+                let _ = pong.send(());
+            }
+        }
     }
     while running.join_next().await.is_some() {}
 }
