@@ -6,5 +6,6 @@ pub mod errno;
 pub mod fifo;
 pub mod pipe;
 pub mod poll;
+pub mod process;
 pub mod reactor;
 pub mod watch;

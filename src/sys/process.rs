@@ -1,0 +1,25 @@
+//! Children as the kernel sees them: fork and exec, pidfds, reaping, signals to processes and groups, the limit of
+//! descriptors, and the ends of the pipes that they get. Decides nothing. Depends on `model` for how an exit is told.
+//!
+//! A child is made in two steps. [`spawn`] forks it and holds it at a gate, before it has done anything that could be
+//! seen outside; [`Held::release`] lets it go on to execve(2). Between the two the caller registers its descriptors
+//! and hands on the other ends of its pipes; when that fails, dropping the [`Held`] ends a child that never ran.
+
+mod child;
+mod ends;
+mod group;
+mod limits;
+mod plan;
+mod report;
+mod spawn;
+mod wait;
+
+pub use ends::{fresh_reader, input_pipe, null, output_pipe, pipe_identity, read, unread};
+pub use limits::{original_nofile, raise_nofile};
+pub use plan::{Plan, PlanError};
+pub use report::{ExecError, Status, read_status};
+pub use spawn::{Held, SpawnError, spawn};
+pub use wait::{Child, signal_name};
+
+#[cfg(test)]
+mod tests;

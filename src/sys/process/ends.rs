@@ -1,0 +1,66 @@
+//! The ends of a child's pipes. The child's ends block, as programs expect; the daemon's do not. All are made
+//! close-on-exec: an end that another child inherits by accident would keep EOF from ever coming.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::libc;
+use nix::sys::stat::{Mode, fstat};
+use nix::unistd::pipe2;
+
+fn set_nonblocking(end: BorrowedFd<'_>) -> nix::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(end, FcntlArg::F_GETFL)?);
+    fcntl(end, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
+}
+
+/// A pipe into a child: its blocking read end, and a write end that does not block.
+pub fn input_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    set_nonblocking(writer.as_fd())?;
+    Ok((reader, writer))
+}
+
+/// A pipe out of a child: a read end that does not block, and its blocking write end.
+pub fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    set_nonblocking(reader.as_fd())?;
+    Ok((reader, writer))
+}
+
+/// A new open file description of a pipe's read end, blocking. O_NONBLOCK belongs to the description, which a dup
+/// shares: through this, what one life sets on its stdin does not reach the next. Needs /proc.
+pub fn fresh_reader(reader: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+    // An anonymous pipe opens at once even when it has no writer (unlike a FIFO, fifo(7)).
+    Ok(open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// /dev/null for reading and writing.
+pub fn null() -> io::Result<OwnedFd> {
+    Ok(open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// Bytes that stand unread in a pipe, by either of its ends (FIONREAD, pipe(7)).
+pub fn unread(end: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: FIONREAD writes one int to the address given, which is that of a live int.
+    let result = unsafe { libc::ioctl(end.as_raw_fd(), libc::FIONREAD, &raw mut count) };
+    nix::errno::Errno::result(result)?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
+/// The pipe's inode number, as it stands in the links under /proc/PID/fd.
+pub fn pipe_identity(end: BorrowedFd<'_>) -> io::Result<u64> {
+    Ok(fstat(end)?.st_ino)
+}
+
+/// read(2), again when a signal came in between. `WouldBlock` when nothing is there, 0 at the end.
+pub fn read(end: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match nix::unistd::read(end, buffer) {
+            Err(nix::errno::Errno::EINTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}

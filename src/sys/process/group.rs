@@ -1,0 +1,99 @@
+//! Process groups. A group outlives its leader, and the kernel keeps its number from being used again only while it has
+//! a member: so it is named by the leader's pidfd where the kernel can do that (Linux 6.9), which also holds after the
+//! leader was reaped.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::{fs, ptr};
+
+use nix::errno::Errno;
+use nix::libc;
+
+/// linux/pidfd.h, since 6.9.
+const PIDFD_SIGNAL_PROCESS_GROUP: u32 = 1 << 2;
+
+/// pidfd_send_signal(2).
+pub(super) fn send(pidfd: BorrowedFd<'_>, number: i32, flags: u32) -> Result<(), Errno> {
+    let no_info = ptr::null::<libc::siginfo_t>();
+    let pidfd = pidfd.as_raw_fd();
+    // SAFETY: the kernel makes the siginfo itself when it is given a null pointer.
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, number, no_info, flags) };
+    Errno::result(result).map(drop)
+}
+
+/// Signals the group of the child with this pidfd and number.
+pub(super) fn signal(pidfd: BorrowedFd<'_>, pgid: i32, leader_reaped: bool, number: i32) -> Result<(), Errno> {
+    match send(pidfd, number, PIDFD_SIGNAL_PROCESS_GROUP) {
+        Err(Errno::EINVAL | Errno::ENOSYS) => signal_by_number(pgid, leader_reaped, number),
+        other => other,
+    }
+}
+
+/// For older kernels. While the leader is not reaped its number is its own. Later the number cannot be given to a new
+/// process as long as the group has a member: when there is a process of that number, the group has gone.
+pub(super) fn signal_by_number(pgid: i32, leader_reaped: bool, number: i32) -> Result<(), Errno> {
+    // -1 and 0 mean everybody and ourselves (kill(2)).
+    if pgid <= 1 || (leader_reaped && kill(pgid, 0) != Err(Errno::ESRCH)) {
+        return Err(Errno::ESRCH);
+    }
+    kill(-pgid, number)
+}
+
+fn kill(target: i32, number: i32) -> Result<(), Errno> {
+    // SAFETY: kill touches no memory.
+    Errno::result(unsafe { libc::kill(target, number) }).map(drop)
+}
+
+/// The running processes of a group. `None` without /proc. Looks at every process: for the rare case that somebody has
+/// outlived the leader.
+pub(super) fn members(pgid: i32) -> Option<Vec<i32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").ok()?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        // A process may go between the two reads.
+        let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else {
+            continue;
+        };
+        if runs_in(&stat, pgid) {
+            found.push(pid);
+        }
+    }
+    Some(found)
+}
+
+/// proc_pid_stat(5): `pid (any name) state ppid pgrp …`.
+fn runs_in(stat: &[u8], pgid: i32) -> bool {
+    let Some(end_of_name) = memchr::memrchr(b')', stat) else {
+        return false;
+    };
+    let rest = String::from_utf8_lossy(stat.get(end_of_name + 1..).unwrap_or_default()).into_owned();
+    let mut fields = rest.split_ascii_whitespace();
+    let running = !matches!(fields.next(), None | Some("Z" | "X"));
+    running && fields.nth(1).and_then(|group| group.parse::<i32>().ok()) == Some(pgid)
+}
+
+/// Whether a process has a pipe open. Reads links only, which never waits for a file system.
+pub(super) fn holds(pid: i32, pipe: u64) -> bool {
+    let wanted = format!("pipe:[{pipe}]");
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    descriptors
+        .flatten()
+        .any(|entry| fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == wanted.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::runs_in;
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        assert!(runs_in(b"7 (a) R 1 (b) S 1 42 42 0", 42));
+        assert!(!runs_in(b"7 (x) Z 1 42 42 0", 42));
+        assert!(!runs_in(b"7 (x) S 1 43 42 0", 42));
+        assert!(!runs_in(b"garbage", 42));
+        assert!(!runs_in(b"7 (x)", 42));
+    }
+}
