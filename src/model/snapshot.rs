@@ -108,7 +108,7 @@ pub struct DestinationSnapshot {
 }
 
 /// One supervised child.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessSnapshot {
     /// Which one.
     pub id: ProcessId,

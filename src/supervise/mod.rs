@@ -1,1 +1,178 @@
-//! (to be written)
+//! Drives one child: spawns it, tells when it is ready, stops and reaps it, keeps its stdin over its lives, and brings
+//! its unrouted output to the log. What to do is decided in `decide::process`; here it is done. Depends on `decide`,
+//! `sys` and `model`.
+//!
+//! Everything runs on the control thread, as one task a process on a `tokio::task::LocalSet`, and nothing in it waits
+//! for a child: the daemon sends [`Command`]s, and gets [`Notice`]s.
+
+mod driver;
+mod environment;
+mod life;
+mod lines;
+mod log;
+mod remains;
+mod streams;
+mod wake;
+
+use std::cell::RefCell;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::decide::process::Process;
+use crate::model::{Event, Moment, ProcessId, ProcessSnapshot, ProcessSpec, Stream};
+
+/// Which of a process's streams routes feed and take. The other outputs go where the spec says (log or /dev/null); a
+/// stdin that no route feeds is /dev/null.
+#[derive(Clone, Debug, Default)]
+pub struct Wiring {
+    /// Streams that the process reads.
+    pub inputs: Vec<Stream>,
+    /// Streams that the process writes.
+    pub outputs: Vec<Stream>,
+}
+
+/// What a process is told. None of these waits for anything.
+#[derive(Debug)]
+pub enum Command {
+    /// Start it, unless it runs. The answer, given when the command is accepted: whether that changed anything.
+    Start {
+        /// `changed`.
+        reply: oneshot::Sender<bool>,
+    },
+    /// Stop it and leave it down; its kept stdin stays.
+    Stop {
+        /// `changed`.
+        reply: oneshot::Sender<bool>,
+    },
+    /// Stop it if it runs, and start it.
+    Restart {
+        /// `changed`.
+        reply: oneshot::Sender<bool>,
+    },
+    /// Send a signal to the process itself (not to its group).
+    Signal {
+        /// Its number on this machine.
+        number: i32,
+        /// Why it was not sent.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// The route has dropped its write end of this input for good.
+    InputEnded {
+        /// Which.
+        stream: Stream,
+        /// The life with which it was lent ([`Notice::Lend`]): word about an end of an earlier lending is ignored.
+        life: u64,
+    },
+    /// Somebody of that life's group kept an output open past its deadline: SIGKILL to what is left of the group. Does
+    /// nothing while that life's own process runs, or when its group has gone.
+    KillGroup {
+        /// Which life.
+        life: u64,
+    },
+    /// From now on no life begins. A process that is down ends at once ([`Notice::Ended`]).
+    BeginShutdown,
+    /// Stop it for good: stop-signal, stop-timeout, SIGKILL; or SIGKILL at once.
+    Shutdown {
+        /// At once.
+        kill: bool,
+    },
+}
+
+/// What a process tells the daemon.
+#[derive(Debug)]
+pub enum Notice {
+    /// For Monitor and the log.
+    Event(Event),
+    /// An end of a pipe for the route: close-on-exec and non-blocking. Sent before the child can run. A kept input is
+    /// lent once and stays good over lives; everything else is lent anew for each life.
+    Lend {
+        /// Whose.
+        process: ProcessId,
+        /// Which.
+        stream: Stream,
+        /// Of which life.
+        life: u64,
+        /// The write end of an input, the read end of an output.
+        end: OwnedFd,
+    },
+    /// A life is over and reaped (also one that could not be executed).
+    Exited {
+        /// Whose.
+        process: ProcessId,
+        /// Which life.
+        life: u64,
+        /// Its process id.
+        pid: i32,
+        /// Its output pipes must be at EOF by then; else [`Command::KillGroup`].
+        output_deadline: Moment,
+    },
+    /// There will be no more lives, unless an operator starts it. At shutdown every process says so, also one that had
+    /// failed before.
+    Ended {
+        /// Whose.
+        process: ProcessId,
+        /// By policy, or at shutdown: its kept input pipes are closed now. False: it failed, and they are kept.
+        finished: bool,
+        /// Bytes that stand unread in its kept input pipes.
+        unread: Vec<(Stream, u64)>,
+    },
+    /// The snapshot has changed.
+    Changed(ProcessId),
+}
+
+/// The daemon's hold on one supervised process. When it is dropped, the process is stopped as at shutdown.
+#[derive(Debug)]
+pub struct Handle {
+    id: ProcessId,
+    commands: mpsc::UnboundedSender<Command>,
+    snapshot: Rc<RefCell<ProcessSnapshot>>,
+    running: watch::Receiver<()>,
+}
+
+impl Handle {
+    /// Which process.
+    #[must_use]
+    pub fn id(&self) -> &ProcessId {
+        &self.id
+    }
+
+    /// How it is now.
+    #[must_use]
+    pub fn snapshot(&self) -> ProcessSnapshot {
+        self.snapshot.borrow().clone()
+    }
+
+    /// Tells it something. Never waits; after [`Handle::stopped`] it does nothing, and a reply channel is dropped.
+    pub fn send(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+
+    /// Resolves when, after a shutdown, nothing of the process is left: no child, no zombie, no reader of its output.
+    pub async fn stopped(&self) {
+        let mut running = self.running.clone();
+        while running.changed().await.is_ok() {}
+    }
+}
+
+/// Supervises a process from now on, in a task of its own; with `autostart` it starts as soon as that task runs. Must
+/// be called within a `LocalSet`.
+pub fn start(spec: Arc<ProcessSpec>, id: ProcessId, wiring: Wiring, notices: mpsc::UnboundedSender<Notice>) -> Handle {
+    let (commands, inbox) = mpsc::unbounded_channel();
+    let (alive, running) = watch::channel(());
+    let process = Process::default();
+    let snapshot = Rc::new(RefCell::new(driver::snapshot_of(&process, &id)));
+    let driver = driver::Driver::new(spec, id.clone(), wiring, notices, snapshot.clone());
+    tokio::task::spawn_local(async move {
+        driver.run(inbox).await;
+        drop(alive);
+    });
+    Handle {
+        id,
+        commands,
+        snapshot,
+        running,
+    }
+}

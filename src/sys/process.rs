@@ -13,6 +13,7 @@ mod plan;
 mod report;
 mod spawn;
 mod wait;
+mod watch;
 
 pub use ends::{fresh_reader, input_pipe, null, output_pipe, pipe_identity, read, unread};
 pub use limits::{original_nofile, raise_nofile};
@@ -20,6 +21,7 @@ pub use plan::{Plan, PlanError};
 pub use report::{ExecError, Status, read_status};
 pub use spawn::{Held, SpawnError, spawn};
 pub use wait::{Child, signal_name};
+pub use watch::{watch_child, watch_reader};
 
 #[cfg(test)]
 mod tests;

@@ -263,9 +263,9 @@ impl Turn<'_> {
         State::Stopping(stop)
     }
 
-    pub(super) fn exited_while_stopping(&mut self, stop: Stop, exit: Exit) -> State {
+    pub(super) fn exited_while_stopping(&mut self, stop: Stop, exit: &Exit) -> State {
         if let Some(life) = stop.leader {
-            self.tell_exited(life, &exit);
+            self.tell_exited(life, exit);
         }
         if !self.facts.group_lives {
             return self.conclude(stop.then);

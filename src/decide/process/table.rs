@@ -65,7 +65,7 @@ impl Turn<'_> {
             (Stopping(stop), Event::Spawned { pid, .. }) => self.spawned_while_stopping(stop, pid),
             (Stopping(stop), Event::NotSpawned { text, .. }) => self.stopped_unspawned(stop, text),
             (Stopping(stop), Event::Executed { .. }) => self.executed_while_stopping(stop),
-            (Stopping(stop), Event::Exited { exit, .. }) => self.exited_while_stopping(stop, exit),
+            (Stopping(stop), Event::Exited { exit, .. }) => self.exited_while_stopping(stop, &exit),
             (Stopping(stop), Event::GroupGone) => self.group_gone(stop),
             (Stopping(stop), Event::Due) => self.escalate(stop),
 

@@ -1,0 +1,348 @@
+//! The task of one process: waits for whatever comes next, hands it to the state machine, carries the actions out.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::libc;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::remains::Remains;
+use super::streams::Streams;
+use super::wake::Wake;
+use super::{Command, Notice, Wiring, life::Life};
+use crate::decide::process::{Action, Event, Facts, Process, State};
+use crate::decide::restart::Jitter;
+use crate::model::{self, EventDetail, Exit, Moment, ProcessId, ProcessSnapshot, ProcessSpec, Subject};
+use crate::sys::clock;
+use crate::sys::process::{Status, read_status};
+
+/// The first and the longest time between two looks at what is left of a group.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+const LONGEST_LOOK: Duration = Duration::from_millis(500);
+/// At a hurried shutdown: for output that is already in its pipe.
+const HURRIED_OUTPUT: Duration = Duration::from_millis(100);
+
+/// Everything of one process.
+pub(super) struct Driver {
+    pub(super) spec: Arc<ProcessSpec>,
+    pub(super) id: ProcessId,
+    pub(super) notices: mpsc::UnboundedSender<Notice>,
+    snapshot: Rc<RefCell<ProcessSnapshot>>,
+    pub(super) machine: Process,
+    pub(super) streams: Streams,
+    /// The life that is not reaped.
+    pub(super) life: Option<Life>,
+    pub(super) remains: Remains,
+    /// Of unrouted outputs, those of dead lives too.
+    pub(super) readers: JoinSet<()>,
+    pub(super) overdue: (mpsc::UnboundedSender<u64>, mpsc::UnboundedReceiver<u64>),
+    /// When to look at the remains again, where somebody waits for them, and the time to the look after that.
+    pub(super) look: (Moment, Duration),
+    /// At a hurried shutdown: when every reader of output gives up.
+    pub(super) hurry: watch::Sender<Option<Moment>>,
+}
+
+/// A process as it is shown.
+pub(super) fn snapshot_of(machine: &Process, id: &ProcessId) -> ProcessSnapshot {
+    ProcessSnapshot {
+        id: id.clone(),
+        state: machine.shown(),
+        pid: machine.life().and_then(|life| life.pid),
+        started_at: machine.started_at,
+        restarts: machine.forks.saturating_sub(1),
+        last_exit: machine.last_exit.clone(),
+        next_start_at: match machine.state {
+            State::BackingOff { due } => Some(due),
+            _ => None,
+        },
+        wanted_up: machine.wanted_up(),
+        status_text: match &machine.state {
+            State::Failed { text } => Some(text.clone()),
+            _ => None,
+        },
+    }
+}
+
+/// Whoever asked may have gone.
+fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    let _ = reply.send(value);
+}
+
+impl Driver {
+    pub(super) fn new(
+        spec: Arc<ProcessSpec>,
+        id: ProcessId,
+        wiring: Wiring,
+        notices: mpsc::UnboundedSender<Notice>,
+        snapshot: Rc<RefCell<ProcessSnapshot>>,
+    ) -> Driver {
+        Driver {
+            streams: Streams::new(&spec, wiring),
+            remains: Remains::new(id.clone()),
+            spec,
+            id,
+            notices,
+            snapshot,
+            machine: Process::default(),
+            life: None,
+            readers: JoinSet::new(),
+            overdue: mpsc::unbounded_channel(),
+            look: (Moment(0), FIRST_LOOK),
+            hurry: watch::Sender::new(None),
+        }
+    }
+
+    pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
+        if self.spec.autostart {
+            self.take(Event::Start);
+        }
+        let mut inbox_open = true;
+        while !self.is_done() {
+            match self.next(inbox_open.then_some(&mut inbox)).await {
+                Wake::Command(Some(command)) => self.command(command),
+                Wake::Command(None) => {
+                    inbox_open = false;
+                    self.command(Command::Shutdown { kill: false });
+                }
+                Wake::Said(status) => self.said(status),
+                Wake::Exited(exit) => self.exited(exit),
+                Wake::Due => {
+                    self.take(Event::Due);
+                }
+                Wake::Look => self.look(),
+                Wake::Overdue(life) => self.remains.kill_life(life),
+                Wake::ReaderDone => {}
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.machine.shutting_down
+            && self.machine.at_rest()
+            && self.life.is_none()
+            && self.remains.is_empty()
+            && self.readers.is_empty()
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Start { reply } => answer(reply, self.take(Event::Start)),
+            Command::Stop { reply } => answer(reply, self.take(Event::Stop)),
+            Command::Restart { reply } => answer(reply, self.take(Event::Restart)),
+            Command::Signal { number, reply } => answer(reply, self.signal(number)),
+            Command::InputEnded { stream, life } => {
+                self.streams.ended(stream, life);
+                self.take(Event::InputEnded);
+            }
+            Command::KillGroup { life } => self.remains.kill_life(life),
+            Command::BeginShutdown => {
+                self.begin_shutdown();
+                self.take(Event::BeginShutdown);
+            }
+            Command::Shutdown { kill } => {
+                self.begin_shutdown();
+                if kill {
+                    self.hurry();
+                }
+                self.take(Event::Shutdown { kill });
+            }
+        }
+    }
+
+    /// What earlier lives have left behind is asked once, and has stop-timeout from now on.
+    fn begin_shutdown(&mut self) {
+        if !self.machine.shutting_down && !self.remains.is_empty() {
+            self.remains.signal(self.spec.stop_signal.number);
+            self.remains.signal(libc::SIGCONT);
+            self.remains.grant(clock::now() + self.spec.stop_timeout);
+        }
+    }
+
+    fn hurry(&mut self) {
+        let now = clock::now();
+        self.remains.signal(libc::SIGKILL);
+        self.remains.hurry(now);
+        self.hurry.send_replace(Some(now + HURRIED_OUTPUT));
+    }
+
+    /// Feeds an event, and those that its actions lead to. Returns whether the first changed anything.
+    fn take(&mut self, event: Event) -> bool {
+        let mut changed = None;
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let facts = self.facts();
+            let step = self.machine.on(&self.spec, event, facts);
+            changed = changed.or(Some(step.changed));
+            for action in step.actions {
+                events.extend(self.act(action));
+            }
+        }
+        self.publish();
+        changed.unwrap_or(false)
+    }
+
+    fn facts(&mut self) -> Facts {
+        if !self.remains.is_empty() {
+            self.remains.prune();
+        }
+        // RandomState is seeded from the kernel's random numbers once, and differs each time.
+        let random =
+            RandomState::new().hash_one(self.machine.lives) % (2 * u64::from(Jitter::WIDEST.unsigned_abs()) + 1);
+        Facts {
+            now: clock::now(),
+            jitter: Jitter::new(i16::try_from(random).unwrap_or(0) - Jitter::WIDEST),
+            input_spent: self.streams.spent(),
+            group_lives: !self.remains.is_empty(),
+        }
+    }
+
+    fn act(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Spawn { life } => return Some(self.spawn(life)),
+            Action::Ask => {
+                self.signal_groups(self.spec.stop_signal.number);
+                // A stopped process would not see the signal before it is continued.
+                self.signal_groups(libc::SIGCONT);
+            }
+            Action::Kill => self.signal_groups(libc::SIGKILL),
+            Action::Tell(detail) => self.tell(detail),
+            Action::End { close } => self.end(close),
+        }
+        None
+    }
+
+    pub(super) fn notify(&self, notice: Notice) {
+        // Nobody listens any more when the daemon is on its way out.
+        let _ = self.notices.send(notice);
+    }
+
+    fn tell(&self, detail: EventDetail) {
+        self.notify(Notice::Event(model::Event {
+            at: clock::now(),
+            subject: Subject::Process(self.id.clone()),
+            detail,
+        }));
+    }
+
+    fn end(&mut self, close: bool) {
+        let unread = self.streams.unread();
+        if close {
+            self.streams.close();
+        }
+        self.notify(Notice::Ended {
+            process: self.id.clone(),
+            finished: close,
+            unread,
+        });
+    }
+
+    fn publish(&mut self) {
+        let snapshot = snapshot_of(&self.machine, &self.id);
+        if *self.snapshot.borrow() != snapshot {
+            self.snapshot.replace(snapshot);
+            self.notify(Notice::Changed(self.id.clone()));
+        }
+    }
+
+    fn signal_groups(&self, number: i32) {
+        if let Some(life) = &self.life {
+            life.signal_group(&self.id, number);
+        }
+        self.remains.signal(number);
+    }
+
+    fn signal(&self, number: i32) -> Result<(), String> {
+        if !(1..=libc::SIGRTMAX()).contains(&number) {
+            return Err(format!("{number} is not a signal"));
+        }
+        match &self.life {
+            Some(life) => life.signal(&self.id, number),
+            None => Err(format!(
+                "process {} does not run: it is {}",
+                self.id,
+                self.machine.shown()
+            )),
+        }
+    }
+
+    fn said(&mut self, status: Status) {
+        let Some(life) = &mut self.life else { return };
+        life.status = None;
+        match status {
+            Status::Executed => {
+                let life = life.number;
+                self.take(Event::Executed { life });
+            }
+            // Its exit follows, and only then is it over.
+            Status::Failed(error) => life.refusal = Some(error),
+        }
+    }
+
+    /// The child is reaped. What it said last is read first, so that no execution is missed and no failure taken for an
+    /// exit.
+    fn exited(&mut self, exit: std::io::Result<Exit>) {
+        if let Some(status) = self.life.as_ref().and_then(|life| {
+            let socket = life.status.as_ref()?;
+            read_status(socket.get_ref().as_fd(), &life.plan).ok().flatten()
+        }) {
+            self.said(status);
+        }
+        let Some(life) = self.life.take() else { return };
+        let (exit, transient) = match (life.refusal, exit) {
+            (Some(error), _) => (Exit::NotExecuted(error.to_string()), error.is_transient()),
+            (None, Ok(exit)) => (exit, false),
+            (None, Err(error)) => (Exit::NotExecuted(format!("its exit status was lost: {error}")), true),
+        };
+        let now = clock::now();
+        let hurried = self.hurry.borrow().is_some();
+        let granted = if hurried {
+            HURRIED_OUTPUT
+        } else {
+            self.spec.stop_timeout
+        };
+        let output_deadline = now + granted;
+        let child = life.child.into_inner();
+        let pid = child.pid();
+        // Readers of this life's output learn it; there may be none.
+        life.deadline.send_replace(Some(output_deadline));
+        self.remains.add(life.number, child, output_deadline);
+        self.look = (now + FIRST_LOOK, FIRST_LOOK);
+        self.notify(Notice::Exited {
+            process: self.id.clone(),
+            life: life.number,
+            pid,
+            output_deadline,
+        });
+        self.take(Event::Exited {
+            life: life.number,
+            exit,
+            transient,
+        });
+    }
+
+    /// Whether somebody waits for the remains to go.
+    pub(super) fn looks(&self) -> bool {
+        let waits = self.machine.awaits_group() || (self.machine.shutting_down && self.machine.at_rest());
+        waits && (self.machine.awaits_group() || !self.remains.is_empty())
+    }
+
+    fn look(&mut self) {
+        let now = clock::now();
+        if self.machine.at_rest() {
+            self.remains.sweep(now);
+        } else {
+            self.remains.prune();
+        }
+        let step = (self.look.1 * 2).min(LONGEST_LOOK);
+        self.look = (now + step, step);
+        if self.remains.is_empty() && self.machine.awaits_group() {
+            self.take(Event::GroupGone);
+        }
+    }
+}

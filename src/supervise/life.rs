@@ -1,0 +1,172 @@
+//! One life of a process, from the fork to the reap: how it begins, and how signals reach it.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+
+use super::driver::Driver;
+use super::environment::environment;
+use super::log::Reader;
+use super::{Notice, streams::Ends};
+use crate::decide::process::Event;
+use crate::model::{Moment, ProcessId, Stream};
+use crate::sys::process::{self, Child, ExecError, Held, Plan, signal_name};
+
+/// A child that is not reaped.
+pub(super) struct Life {
+    pub(super) number: u64,
+    pub(super) child: AsyncFd<Child>,
+    /// Until it has become its program.
+    pub(super) status: Option<AsyncFd<OwnedFd>>,
+    pub(super) plan: Plan,
+    /// Why it did not become its program.
+    pub(super) refusal: Option<ExecError>,
+    /// For the readers of its output.
+    pub(super) deadline: watch::Sender<Option<Moment>>,
+}
+
+/// Why there is no child.
+struct Trouble {
+    text: String,
+    transient: bool,
+}
+
+impl Trouble {
+    fn passing(what: &str, error: &std::io::Error) -> Trouble {
+        let hint = match error.raw_os_error() {
+            Some(libc::EMFILE) => "; the daemon has no descriptors left: raise its LimitNOFILE",
+            Some(libc::ENFILE) => "; the system has no descriptors left: raise fs.file-max",
+            _ => "",
+        };
+        Trouble {
+            text: format!("cannot {what}: {error}{hint}"),
+            transient: true,
+        }
+    }
+}
+
+impl Life {
+    /// Sends a signal to its group, and to itself where it has left the group.
+    pub(super) fn signal_group(&self, id: &ProcessId, number: i32) {
+        let child = self.child.get_ref();
+        let sent = match child.signal_group(number) {
+            // SIGKILL must reach it wherever it is.
+            Ok(()) if number != libc::SIGKILL => Ok(()),
+            Ok(()) | Err(Errno::ESRCH) => child.signal(number),
+            Err(errno) => child.signal(number).map_err(|_| errno),
+        };
+        match sent {
+            // It has exited and is about to be reaped.
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(errno) => {
+                let (pid, signal) = (child.pid(), signal_name(number));
+                tracing::warn!(process = %id, pid, "cannot send it {signal}: {}", errno.desc());
+            }
+        }
+    }
+
+    pub(super) fn signal(&self, id: &ProcessId, number: i32) -> Result<(), String> {
+        let child = self.child.get_ref();
+        child.signal(number).map_err(|errno| {
+            let (pid, signal) = (child.pid(), signal_name(number));
+            format!("cannot send {signal} to process {id} (pid {pid}): {}", errno.desc())
+        })
+    }
+}
+
+impl Driver {
+    /// Begins a life; all or nothing.
+    pub(super) fn spawn(&mut self, number: u64) -> Event {
+        match self.try_spawn(number) {
+            Ok(pid) => Event::Spawned { life: number, pid },
+            Err(trouble) => {
+                tracing::warn!(process = %self.id, "{}", trouble.text);
+                Event::NotSpawned {
+                    life: number,
+                    text: trouble.text,
+                    transient: trouble.transient,
+                }
+            }
+        }
+    }
+
+    fn try_spawn(&mut self, number: u64) -> Result<i32, Trouble> {
+        let plan = self.plan()?;
+        self.streams.renew_spent();
+        if !self.remains.is_empty() {
+            self.remains.kill_holders(&self.streams.kept_pipes());
+        }
+        let Ends { child, lend, log } = self
+            .streams
+            .open()
+            .map_err(|error| Trouble::passing("make its pipes", &error))?;
+        let given: Vec<_> = child.iter().map(|(number, end)| (*number, end.as_fd())).collect();
+        let held = process::spawn(&plan, &given).map_err(|error| Trouble {
+            text: error.to_string(),
+            transient: true,
+        })?;
+        let pid = held.pid();
+        let (held_child, status) = held.into_parts();
+        let watch_error = |error| Trouble::passing("watch a new child", &error);
+        let life_child = process::watch_child(held_child).map_err(watch_error)?;
+        let status = process::watch_reader(status).map_err(watch_error)?;
+        // Nothing can fail from here on.
+        drop(child);
+        let (deadline, watched) = watch::channel(None);
+        for (stream, end) in self.streams.lend(number).into_iter().chain(lend) {
+            self.notify(Notice::Lend {
+                process: self.id.clone(),
+                stream,
+                life: number,
+                end,
+            });
+        }
+        for (stream, end) in log {
+            self.read_output(number, pid, stream, end, watched.clone());
+        }
+        Held::release(status.get_ref().as_fd());
+        self.life = Some(Life {
+            number,
+            child: life_child,
+            status: Some(status),
+            plan,
+            refusal: None,
+            deadline,
+        });
+        Ok(pid)
+    }
+
+    fn plan(&self) -> Result<Plan, Trouble> {
+        let daemon_path = std::env::var_os("PATH");
+        let variables = environment(&self.spec, &self.id, std::env::vars_os());
+        let directory = self.spec.working_directory.as_deref();
+        Plan::new(&self.spec.command, &variables, daemon_path.as_deref(), directory).map_err(|error| Trouble {
+            text: error.to_string(),
+            transient: false,
+        })
+    }
+
+    fn read_output(
+        &mut self,
+        life: u64,
+        pid: i32,
+        stream: Stream,
+        end: OwnedFd,
+        deadline: watch::Receiver<Option<Moment>>,
+    ) {
+        let reader = Reader {
+            id: self.id.clone(),
+            stream,
+            life,
+            pid,
+            deadline,
+            hurry: self.hurry.subscribe(),
+            overdue: self.overdue.0.clone(),
+            notices: self.notices.clone(),
+        };
+        self.readers.spawn_local(reader.run(end));
+    }
+}

@@ -1,0 +1,233 @@
+//! Brings a child's unrouted output to the log: one task a pipe, which reads to EOF, or to a deadline after the exit.
+//! A flood neither fills the log nor the control thread's time: so many lines a second are shown and the rest counted,
+//! so many bytes a turn and a second are read.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, watch};
+
+use super::Notice;
+use super::lines::{Line, Lines};
+use crate::model::{Event, EventDetail, Moment, ProcessId, Stream, Subject};
+use crate::sys::{clock, process};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Shown in a second.
+const MOST_LINES: u64 = 1000;
+/// Read in a second; a child that writes more waits for the next one.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
+/// Read in a turn.
+const TURN_BYTES: usize = 64 * 1024;
+const BUFFER: usize = 16 * 1024;
+/// After its group was killed, a pipe's last bytes and its EOF are there as soon as the kernel has got round to it.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Where one pipe's reader belongs and whom it asks.
+pub(super) struct Reader {
+    pub(super) id: ProcessId,
+    pub(super) stream: Stream,
+    pub(super) life: u64,
+    pub(super) pid: i32,
+    /// When the pipe must be at EOF; known after the exit.
+    pub(super) deadline: watch::Receiver<Option<Moment>>,
+    /// The same for all lives, at a hurried shutdown.
+    pub(super) hurry: watch::Receiver<Option<Moment>>,
+    /// Told the life whose group kept its output open for too long.
+    pub(super) overdue: mpsc::UnboundedSender<u64>,
+    pub(super) notices: mpsc::UnboundedSender<Notice>,
+}
+
+impl Reader {
+    /// Reads to the end, one way or the other.
+    pub(super) async fn run(mut self, end: OwnedFd) {
+        let end = match process::watch_reader(end) {
+            Ok(end) => end,
+            Err(error) => {
+                tracing::error!(process = %self.id, stream = %self.stream, "cannot watch its output: {error}");
+                return;
+            }
+        };
+        let (mut deadline, mut hurry) = (self.deadline.clone(), self.hurry.clone());
+        let mut output = Output::new(&self);
+        let ended = tokio::select! {
+            ended = output.copy(&end) => Some(ended),
+            () = reached(&mut deadline) => None,
+            () = reached(&mut hurry) => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                let _ = self.overdue.send(self.life);
+                let last = clock::sleep_until(clock::now() + LAST_WORDS);
+                let ended = tokio::select! {
+                    ended = output.copy(&end) => ended,
+                    () = last => Ok(()),
+                };
+                self.abandoned();
+                ended
+            }
+        };
+        output.finish();
+        if let Err(error) = ended {
+            tracing::error!(process = %self.id, stream = %self.stream, "cannot read its output: {error}");
+        }
+    }
+
+    fn abandoned(&mut self) {
+        let _ = self.notices.send(Notice::Event(Event {
+            at: clock::now(),
+            subject: Subject::Process(self.id.clone()),
+            detail: EventDetail::OutputAbandoned {
+                stream: self.stream.to_string(),
+                pid: self.pid,
+            },
+        }));
+    }
+}
+
+/// Resolves when the deadline is there; never, when nobody sets one any more.
+async fn reached(deadline: &mut watch::Receiver<Option<Moment>>) {
+    loop {
+        let wanted = *deadline.borrow_and_update();
+        let changed = async {
+            if deadline.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        match wanted {
+            Some(moment) => tokio::select! {
+                () = clock::sleep_until(moment) => return,
+                () = changed => {}
+            },
+            None => changed.await,
+        }
+    }
+}
+
+/// A pipe's way into the log.
+struct Output {
+    id: ProcessId,
+    stream: Stream,
+    lines: Lines,
+    limit: Limit,
+    /// Read in this second.
+    bytes: usize,
+}
+
+/// Lines shown and left out in this second.
+struct Limit {
+    since: Moment,
+    shown: u64,
+    left_out: u64,
+}
+
+impl Output {
+    fn new(reader: &Reader) -> Output {
+        Output {
+            id: reader.id.clone(),
+            stream: reader.stream,
+            lines: Lines::default(),
+            limit: Limit {
+                since: clock::now(),
+                shown: 0,
+                left_out: 0,
+            },
+            bytes: 0,
+        }
+    }
+
+    /// Copies to EOF. May be dropped at any await and called again: nothing is lost in between.
+    async fn copy(&mut self, end: &AsyncFd<OwnedFd>) -> io::Result<()> {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let mut ready = self.readable(end).await?;
+            let mut turn = 0;
+            while turn < TURN_BYTES {
+                match ready.try_io(|end| process::read(end.as_fd(), &mut buffer)) {
+                    Ok(Ok(0)) => return Ok(()),
+                    Ok(Ok(count)) => {
+                        turn += count;
+                        self.take(buffer.get(..count).unwrap_or_default());
+                    }
+                    Ok(Err(error)) => return Err(error),
+                    Err(_would_block) => break,
+                }
+            }
+            self.bytes += turn;
+            drop(ready);
+            if self.bytes >= MOST_BYTES {
+                clock::sleep_until(self.limit.since + SECOND).await;
+                self.renew();
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits for bytes; what was left out is told even when no more come.
+    async fn readable<'a>(
+        &mut self,
+        end: &'a AsyncFd<OwnedFd>,
+    ) -> io::Result<tokio::io::unix::AsyncFdReadyGuard<'a, OwnedFd>> {
+        if self.limit.left_out > 0 {
+            tokio::select! {
+                ready = end.readable() => return ready,
+                () = clock::sleep_until(self.limit.since + SECOND) => self.renew(),
+            }
+        }
+        end.readable().await
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        if clock::now().since(self.limit.since) >= SECOND {
+            self.renew();
+        }
+        let (id, stream, limit) = (&self.id, self.stream, &mut self.limit);
+        self.lines.push(bytes, |line| limit.show(id, stream, &line));
+    }
+
+    /// A new second begins.
+    fn renew(&mut self) {
+        self.tell_left_out();
+        self.limit = Limit {
+            since: clock::now(),
+            shown: 0,
+            left_out: 0,
+        };
+        self.bytes = 0;
+    }
+
+    fn tell_left_out(&self) {
+        let left_out = self.limit.left_out;
+        if left_out > 0 {
+            tracing::warn!(
+                target: "sluiced::child", process = %self.id, stream = %self.stream,
+                "{left_out} lines left out (more than {MOST_LINES} in a second)"
+            );
+        }
+    }
+
+    fn finish(&mut self) {
+        let (id, stream, limit) = (&self.id, self.stream, &mut self.limit);
+        self.lines.finish(|line| limit.show(id, stream, &line));
+        self.tell_left_out();
+    }
+}
+
+impl Limit {
+    fn show(&mut self, id: &ProcessId, stream: Stream, line: &Line<'_>) {
+        if self.shown >= MOST_LINES {
+            self.left_out += 1;
+            return;
+        }
+        self.shown += 1;
+        let text = line.shown();
+        if stream == Stream::Stderr {
+            tracing::warn!(target: "sluiced::child", process = %id, stream = %stream, "{text}");
+        } else {
+            tracing::info!(target: "sluiced::child", process = %id, stream = %stream, "{text}");
+        }
+    }
+}

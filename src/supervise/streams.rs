@@ -1,0 +1,166 @@
+//! The pipes of one process. A kept input has one pipe over all lives, of which the daemon holds a spare read end that
+//! it never reads; everything else is new for each life. Never keeps a write end: EOF must come when the child goes.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::Wiring;
+use crate::model::{OutputPolicy, ProcessSpec, Stream};
+use crate::sys::process;
+
+/// A pipe into the process.
+struct Input {
+    stream: Stream,
+    /// The life with which its write end was lent.
+    lent: u64,
+    /// The route has dropped its write end for good.
+    ended: bool,
+    /// Of a kept one, the spare read end.
+    spare: Option<OwnedFd>,
+    /// Its write end, until it is lent.
+    to_lend: Option<OwnedFd>,
+}
+
+/// All of them.
+pub(super) struct Streams {
+    keep: bool,
+    inputs: Vec<Input>,
+    outputs: Vec<Stream>,
+    logged: Vec<Stream>,
+}
+
+/// The ends for one life.
+#[derive(Default)]
+pub(super) struct Ends {
+    /// By their number in the child; to be dropped once it is forked.
+    pub(super) child: Vec<(i32, OwnedFd)>,
+    /// Read ends for routes.
+    pub(super) lend: Vec<(Stream, OwnedFd)>,
+    /// Read ends for the log.
+    pub(super) log: Vec<(Stream, OwnedFd)>,
+}
+
+impl Streams {
+    pub(super) fn new(spec: &ProcessSpec, wiring: Wiring) -> Streams {
+        let policies = [(Stream::Stdout, spec.stdout), (Stream::Stderr, spec.stderr)];
+        let logged = policies
+            .into_iter()
+            .filter(|(stream, policy)| *policy == OutputPolicy::Log && !wiring.outputs.contains(stream))
+            .map(|(stream, _)| stream);
+        let input = |stream: &Stream| Input {
+            stream: *stream,
+            lent: 0,
+            ended: false,
+            spare: None,
+            to_lend: None,
+        };
+        Streams {
+            keep: spec.keep_stdin,
+            inputs: wiring.inputs.iter().map(input).collect(),
+            logged: logged.collect(),
+            outputs: wiring.outputs,
+        }
+    }
+
+    /// Makes the ends for a life. What stays open over lives is kept here, also when something fails half-way.
+    pub(super) fn open(&mut self) -> io::Result<Ends> {
+        let mut ends = Ends::default();
+        for input in &mut self.inputs {
+            let reader = input.open(self.keep)?;
+            ends.child.push((input.stream.number(), reader));
+        }
+        for stream in &self.outputs {
+            let (reader, writer) = process::output_pipe()?;
+            ends.child.push((stream.number(), writer));
+            ends.lend.push((*stream, reader));
+        }
+        for stream in &self.logged {
+            let (reader, writer) = process::output_pipe()?;
+            ends.child.push((stream.number(), writer));
+            ends.log.push((*stream, reader));
+        }
+        for stream in [Stream::Stdin, Stream::Stdout, Stream::Stderr] {
+            let number = stream.number();
+            if !ends.child.iter().any(|(taken, _)| *taken == number) {
+                ends.child.push((number, process::null()?));
+            }
+        }
+        Ok(ends)
+    }
+
+    /// The write ends that are to be lent with this life.
+    pub(super) fn lend(&mut self, life: u64) -> Vec<(Stream, OwnedFd)> {
+        let lend = |input: &mut Input| {
+            let end = input.to_lend.take()?;
+            input.lent = life;
+            Some((input.stream, end))
+        };
+        self.inputs.iter_mut().filter_map(lend).collect()
+    }
+
+    /// The route has dropped the write end that it was lent with `life`.
+    pub(super) fn ended(&mut self, stream: Stream, life: u64) {
+        for input in &mut self.inputs {
+            if input.stream == stream && input.lent == life {
+                input.ended = true;
+            }
+        }
+    }
+
+    /// Whether there are inputs and nothing will ever come out of any of them.
+    pub(super) fn spent(&self) -> bool {
+        !self.inputs.is_empty() && self.inputs.iter().all(|input| input.ended && input.unread() == 0)
+    }
+
+    /// The bytes in each kept input.
+    pub(super) fn unread(&self) -> Vec<(Stream, u64)> {
+        let kept = self.inputs.iter().filter(|input| input.spare.is_some());
+        kept.map(|input| (input.stream, input.unread())).collect()
+    }
+
+    /// The kept inputs' pipes, as /proc shows them.
+    pub(super) fn kept_pipes(&self) -> Vec<u64> {
+        let spares = self.inputs.iter().filter_map(|input| input.spare.as_ref());
+        spares
+            .filter_map(|spare| process::pipe_identity(spare.as_fd()).ok())
+            .collect()
+    }
+
+    /// Gives the kept inputs up. The next life, if there is one, gets new ones.
+    pub(super) fn close(&mut self) {
+        for input in &mut self.inputs {
+            input.spare = None;
+            input.to_lend = None;
+        }
+    }
+
+    /// An operator starts it: an input that will never bring anything is replaced by a new one.
+    pub(super) fn renew_spent(&mut self) {
+        if self.spent() {
+            self.close();
+        }
+    }
+}
+
+impl Input {
+    /// The child's end for the next life.
+    fn open(&mut self, keep: bool) -> io::Result<OwnedFd> {
+        if let Some(spare) = &self.spare {
+            return process::fresh_reader(spare.as_fd());
+        }
+        let (reader, writer) = process::input_pipe()?;
+        self.ended = false;
+        self.to_lend = Some(writer);
+        if !keep {
+            return Ok(reader);
+        }
+        let fresh = process::fresh_reader(reader.as_fd());
+        self.spare = Some(reader);
+        fresh
+    }
+
+    fn unread(&self) -> u64 {
+        let spare = self.spare.as_ref();
+        spare.map_or(0, |spare| process::unread(spare.as_fd()).unwrap_or(0))
+    }
+}

@@ -1,0 +1,93 @@
+//! What a driver waits for. Every wait can be dropped at any time without losing anything.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+
+use super::Command;
+use super::driver::Driver;
+use crate::model::{Exit, Moment};
+use crate::sys::clock;
+use crate::sys::process::{Child, Plan, Status, read_status};
+
+/// What came.
+pub(super) enum Wake {
+    /// From the daemon; `None` when it has dropped the handle.
+    Command(Option<Command>),
+    /// The new child has become its program or says why not.
+    Said(Status),
+    /// The child is reaped.
+    Exited(io::Result<Exit>),
+    /// The state machine's time.
+    Due,
+    /// Time to look at what is left of a group.
+    Look,
+    /// That life's group keeps its output open past the deadline.
+    Overdue(u64),
+    /// A reader of output has ended.
+    ReaderDone,
+}
+
+impl Driver {
+    /// Waits for what comes next.
+    pub(super) async fn next(&mut self, inbox: Option<&mut mpsc::UnboundedReceiver<Command>>) -> Wake {
+        let due = self.machine.due();
+        let look = self.looks().then_some(self.look.0);
+        let (child, status) = match &mut self.life {
+            None => (None, None),
+            Some(life) => (
+                Some(&mut life.child),
+                life.status.as_ref().map(|socket| (socket, &life.plan)),
+            ),
+        };
+        tokio::select! {
+            Some(command) = received(inbox) => Wake::Command(command),
+            Some(status) = said(status) => Wake::Said(status),
+            Some(exit) = exited(child) => Wake::Exited(exit),
+            Some(()) = reached(due) => Wake::Due,
+            Some(()) = reached(look) => Wake::Look,
+            Some(life) = self.overdue.1.recv() => Wake::Overdue(life),
+            Some(_) = self.readers.join_next() => Wake::ReaderDone,
+            else => std::future::pending().await,
+        }
+    }
+}
+
+async fn received(inbox: Option<&mut mpsc::UnboundedReceiver<Command>>) -> Option<Option<Command>> {
+    Some(inbox?.recv().await)
+}
+
+async fn reached(moment: Option<Moment>) -> Option<()> {
+    clock::sleep_until(moment?).await;
+    Some(())
+}
+
+async fn said(status: Option<(&AsyncFd<OwnedFd>, &Plan)>) -> Option<Status> {
+    let (socket, plan) = status?;
+    loop {
+        // A socket that cannot be waited for or read says no more; the exit will.
+        let mut ready = socket.readable().await.ok()?;
+        match read_status(socket.get_ref().as_fd(), plan) {
+            Ok(None) => ready.clear_ready(),
+            Ok(Some(status)) => return Some(status),
+            Err(_) => return None,
+        }
+    }
+}
+
+async fn exited(child: Option<&mut AsyncFd<Child>>) -> Option<io::Result<Exit>> {
+    let child = child?;
+    loop {
+        let mut ready = match child.readable_mut().await {
+            Ok(ready) => ready,
+            Err(error) => return Some(Err(error)),
+        };
+        match ready.get_inner_mut().try_reap() {
+            Ok(Some(exit)) => return Some(Ok(exit)),
+            Ok(None) => ready.clear_ready(),
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}
