@@ -1,0 +1,394 @@
+//! The life of a process against a world of children that execute or not, exit when they like, ignore signals, leave
+//! others behind, and cannot be killed.
+
+use std::time::Duration;
+
+use sluiced::decide::process::{Action, Event, Facts, KILL_GRACE, Process, Step};
+use sluiced::decide::restart::Jitter;
+use sluiced::model::{
+    EventDetail, Exit, Moment, Name, OutputPolicy, ProcessSpec, ProcessState, Readiness, Restart, StartLimit,
+    StopSignal, SuccessExit,
+};
+
+use crate::random::{Random, seeds};
+
+const STEPS: u32 = 400;
+
+fn spec(random: &mut Random) -> ProcessSpec {
+    let restarts = [Restart::Always, Restart::OnFailure, Restart::Never];
+    ProcessSpec {
+        name: Name::new("p").unwrap(),
+        command: vec!["p".to_owned()],
+        working_directory: None,
+        environment: Vec::new(),
+        clear_environment: false,
+        user: None,
+        group: None,
+        umask: None,
+        no_new_privileges: false,
+        limits: Vec::new(),
+        nice: None,
+        autostart: true,
+        instances: None,
+        restart: restarts[random.below(3) as usize],
+        success_exit: vec![SuccessExit::Code(0)],
+        restart_delay: Duration::from_millis(random.below(200)),
+        restart_delay_max: Duration::from_secs(1 + random.below(30)),
+        start_limit: StartLimit {
+            burst: random.below(5) as u32,
+            interval: Duration::from_secs(random.below(20)),
+        },
+        stop_signal: StopSignal {
+            number: 15,
+            name: "SIGTERM".to_owned(),
+        },
+        stop_timeout: Duration::from_millis(random.below(10_000)),
+        ready: Readiness::Spawned,
+        ready_timeout: Duration::from_secs(30),
+        watchdog: None,
+        keep_stdin: true,
+        stdout: OutputPolicy::Log,
+        stderr: OutputPolicy::Log,
+    }
+}
+
+/// The child that is not reaped.
+struct Child {
+    life: u64,
+    pid: i32,
+    executed: bool,
+    killed: bool,
+}
+
+struct World {
+    seed: u64,
+    random: Random,
+    spec: ProcessSpec,
+    process: Process,
+    now: Moment,
+    child: Option<Child>,
+    /// Others of the group have outlived it.
+    left_behind: bool,
+    /// And do so whatever is sent to them.
+    immortal: bool,
+    input_spent: bool,
+    /// Its end was told and its pipes are closed.
+    closed: bool,
+    /// It was told as started and not yet as exited.
+    told_running: Option<i32>,
+    /// When the stop that is under way began; none after a command to kill at once.
+    asked_at: Option<Moment>,
+    /// Somebody wanted it since it last came to rest, or it runs.
+    wanted: bool,
+    history: Vec<String>,
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let mut random = Random::new(seed);
+        World {
+            seed,
+            spec: spec(&mut random),
+            random,
+            process: Process::default(),
+            now: Moment(1_000_000),
+            child: None,
+            left_behind: false,
+            immortal: false,
+            input_spent: false,
+            closed: false,
+            told_running: None,
+            asked_at: None,
+            wanted: false,
+            history: Vec::new(),
+        }
+    }
+
+    #[track_caller]
+    fn hold(&self, holds: bool, what: &str) {
+        assert!(
+            holds,
+            "{what}\nSIMULATION_SEED={}\n{:#?}\n{}",
+            self.seed,
+            self.process,
+            self.history[self.history.len().saturating_sub(20)..].join("\n")
+        );
+    }
+
+    fn on(&mut self, event: Event) -> Step {
+        let facts = Facts {
+            now: self.now,
+            jitter: Jitter::new(self.random.below(201) as i16 - 100),
+            input_spent: self.input_spent,
+            group_lives: self.left_behind,
+        };
+        let before = self.process.shown();
+        let was_shutting_down = self.process.shutting_down;
+        let step = self.process.on(&self.spec, event.clone(), facts);
+        self.history.push(format!(
+            "{} {before}: {event:?} → {}: {:?}",
+            self.now.0,
+            self.process.shown(),
+            step.actions
+        ));
+        if matches!(event, Event::Start | Event::Stop | Event::Restart) {
+            self.hold(step.changed || step.actions.is_empty(), "an action without a change");
+            self.wanted |= step.changed && event != Event::Stop;
+        }
+        if matches!(event, Event::Shutdown { kill: true }) {
+            self.asked_at = None;
+        }
+        self.hold(
+            !was_shutting_down || self.process.shutting_down,
+            "shutdown is forgotten",
+        );
+        for action in step.actions.clone() {
+            self.act(action);
+        }
+        self.check();
+        step
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Spawn { life } => self.spawn(life),
+            Action::Ask => self.asked_at = Some(self.now),
+            Action::Kill => self.kill(),
+            Action::Tell(detail) => self.told(&detail),
+            Action::End { close } => {
+                self.hold(self.child.is_none(), "its end is told while it runs");
+                self.hold(!self.closed, "its end is told twice");
+                self.closed = close;
+            }
+        }
+    }
+
+    fn spawn(&mut self, life: u64) {
+        self.hold(self.child.is_none(), "two at once");
+        self.hold(!self.process.shutting_down, "a start during shutdown");
+        self.hold(self.wanted, "a start that nobody wants");
+        self.hold(life == self.process.lives, "a life of another number");
+        self.closed = false;
+        self.asked_at = None;
+        if self.input_spent {
+            self.input_spent = false;
+        }
+        if self.random.one_in(8) {
+            let transient = !self.random.one_in(3);
+            let text = "no".to_owned();
+            self.on(Event::NotSpawned { life, text, transient });
+            return;
+        }
+        let pid = i32::try_from(life).unwrap() + 100;
+        self.child = Some(Child {
+            life,
+            pid,
+            executed: false,
+            killed: false,
+        });
+        self.on(Event::Spawned { life, pid });
+    }
+
+    fn kill(&mut self) {
+        let patient = self
+            .asked_at
+            .is_none_or(|asked| self.now.since(asked) >= self.spec.stop_timeout);
+        self.hold(patient, "killed before stop-timeout");
+        if let Some(child) = &mut self.child {
+            child.killed = true;
+        }
+        self.left_behind &= self.immortal;
+    }
+
+    fn told(&mut self, detail: &EventDetail) {
+        match detail {
+            EventDetail::ProcessStarted { pid } => {
+                self.hold(self.told_running.is_none(), "started twice");
+                self.told_running = Some(*pid);
+            }
+            EventDetail::ProcessExited { pid, .. } => {
+                self.hold(self.told_running == Some(*pid), "an exit of nobody who started");
+                self.told_running = None;
+            }
+            EventDetail::ProcessReady => self.hold(self.told_running.is_some(), "ready before it started"),
+            EventDetail::ProcessBackingOff { next_start_in } => {
+                self.hold(*next_start_in <= self.spec.restart_delay_max, "too long a delay");
+            }
+            EventDetail::ProcessStopped | EventDetail::ProcessFailed { .. } => {
+                self.hold(self.told_running.is_none(), "stopped but never exited");
+                self.wanted = false;
+            }
+            EventDetail::ProcessStopping { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn check(&self) {
+        let state = self.process.shown();
+        // Between a spawn and its answer the machine already counts on the child.
+        let pid = self.process.life().and_then(|life| life.pid);
+        self.hold(
+            pid.is_none() || pid == self.child.as_ref().map(|child| child.pid),
+            "a child that is not there",
+        );
+        self.hold(!self.process.at_rest() || self.child.is_none(), "at rest, and runs");
+        let timed = matches!(state, ProcessState::BackingOff | ProcessState::Stopping);
+        self.hold(
+            self.process.due().is_some() == timed,
+            "a state without its deadline, or one too many",
+        );
+        if let Some(due) = self.process.due() {
+            let longest = self.spec.stop_timeout.max(self.spec.restart_delay_max).max(KILL_GRACE);
+            self.hold(due <= self.now + longest, "a deadline too far away");
+        }
+        if self.process.shutting_down {
+            self.hold(state != ProcessState::BackingOff, "it backs off during shutdown");
+            self.hold(
+                !self.process.at_rest() || self.closed,
+                "at rest during shutdown, and its end not told",
+            );
+        }
+        self.hold(
+            state != ProcessState::Finished || self.closed,
+            "finished, and its pipes open",
+        );
+        let executed = self.child.as_ref().is_some_and(|child| child.executed);
+        self.hold(state != ProcessState::Ready || executed, "ready before it is executed");
+    }
+
+    fn exit(&mut self) {
+        let Some(child) = self.child.take() else { return };
+        if !child.executed && !child.killed && self.random.one_in(2) {
+            let transient = self.random.one_in(2);
+            let exit = Exit::NotExecuted("no".to_owned());
+            self.on(Event::Exited {
+                life: child.life,
+                exit,
+                transient,
+            });
+            return;
+        }
+        if !child.executed {
+            // The driver reads the status before the exit.
+            self.child = Some(Child {
+                executed: true,
+                ..child
+            });
+            self.on(Event::Executed { life: child.life });
+            self.child = None;
+        }
+        self.immortal = self.random.one_in(10);
+        self.left_behind |= !child.killed && self.random.one_in(4) || self.immortal;
+        let exit = Exit::Code(self.random.below(2) as i32);
+        self.on(Event::Exited {
+            life: child.life,
+            exit,
+            transient: false,
+        });
+    }
+
+    fn execute(&mut self) {
+        let Some(child) = &mut self.child else { return };
+        if !child.executed {
+            child.executed = true;
+            let life = child.life;
+            self.on(Event::Executed { life });
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+        if self.process.due().is_some_and(|due| due <= self.now) {
+            self.on(Event::Due);
+        }
+    }
+
+    fn late(&mut self) {
+        let life = self.process.lives.saturating_sub(1 + self.random.below(3));
+        let before = self.process.clone();
+        let exit = Exit::Code(1);
+        for event in [
+            Event::Executed { life },
+            Event::Spawned { life, pid: 9 },
+            Event::Exited {
+                life,
+                exit: exit.clone(),
+                transient: false,
+            },
+        ] {
+            if life != self.process.lives {
+                let step = self.process.on(&self.spec, event, self.quiet());
+                self.hold(step == Step::default() && self.process == before, "late word is heard");
+            }
+        }
+    }
+
+    fn quiet(&self) -> Facts {
+        Facts {
+            now: self.now,
+            jitter: Jitter::default(),
+            input_spent: self.input_spent,
+            group_lives: self.left_behind,
+        }
+    }
+
+    fn step(&mut self) {
+        match self.random.below(24) {
+            0..=2 => drop(self.on(Event::Start)),
+            3..=4 => drop(self.on(Event::Stop)),
+            5..=6 => drop(self.on(Event::Restart)),
+            7..=11 => self.execute(),
+            12..=15 => self.exit(),
+            16 if self.left_behind && !self.immortal => {
+                self.left_behind = false;
+                self.on(Event::GroupGone);
+            }
+            17 => {
+                self.input_spent = true;
+                self.on(Event::InputEnded);
+            }
+            18 => self.late(),
+            19 => drop(self.on(Event::Due)),
+            20 if self.process.due().is_some() => {
+                let rest = self.process.due().unwrap().since(self.now);
+                self.pass(rest);
+            }
+            _ => {
+                let time = Duration::from_millis(self.random.below(3000));
+                self.pass(time);
+            }
+        }
+    }
+
+    /// From anywhere shutdown comes to an end, with children that go only when they are killed.
+    fn shut_down(&mut self) {
+        self.on(Event::BeginShutdown);
+        for _ in 0..10 {
+            self.step();
+        }
+        let kill = self.random.one_in(2);
+        self.on(Event::Shutdown { kill });
+        for _ in 0..20 {
+            if self.child.as_ref().is_some_and(|child| child.killed) {
+                self.exit();
+            }
+            if let Some(due) = self.process.due() {
+                let rest = due.since(self.now);
+                self.pass(rest);
+            }
+        }
+        self.hold(self.process.at_rest() && self.closed, "shutdown never ends");
+    }
+}
+
+#[test]
+fn a_process_keeps_its_rules_whatever_happens() {
+    for seed in seeds(3000) {
+        let mut world = World::new(seed);
+        world.on(Event::Start);
+        for _ in 0..STEPS {
+            world.step();
+        }
+        world.shut_down();
+    }
+}
