@@ -459,3 +459,22 @@ fn running_out_of_descriptors_is_a_passing_trouble_that_leaks_nothing() {
         rig.end().await;
     });
 }
+
+#[test]
+fn a_flood_of_output_keeps_nobody_waiting() {
+    alone(async {
+        let mut flood = spec("yes");
+        flood.stdout = OutputPolicy::Log;
+        let (mut rig, log) = Rig::logged(flood, Wiring::default());
+        rig.until(ProcessState::Ready).await;
+        rig.until_true("left out", || log.text().contains("lines left out"))
+            .await;
+        // Others on the same thread go on meanwhile, and the child was never blocked for good.
+        let mut other = Rig::start(spec("echo up; sleep 100"), stdout());
+        other.until_output(Stream::Stdout, 1, "up\n").await;
+        other.end().await;
+        assert!(rig.stop().await);
+        rig.until(ProcessState::Stopped).await;
+        rig.end().await;
+    });
+}

@@ -24,6 +24,13 @@ pub(super) struct Remains {
     groups: Vec<Rest>,
 }
 
+/// Empty at the end of an orderly shutdown. Otherwise nobody would be left who knows of them.
+impl Drop for Remains {
+    fn drop(&mut self) {
+        self.signal(libc::SIGKILL);
+    }
+}
+
 impl Remains {
     pub(super) fn new(id: ProcessId) -> Remains {
         Remains { id, groups: Vec::new() }

@@ -124,18 +124,21 @@ impl World {
         };
         let before = self.process.shown();
         let was_shutting_down = self.process.shutting_down;
-        let step = self.process.on(&self.spec, event.clone(), facts);
+        let what = format!("{event:?}");
+        let by_command = matches!(event, Event::Start | Event::Stop | Event::Restart);
+        let (by_stop, by_kill) = (event == Event::Stop, event == Event::Shutdown { kill: true });
+        let step = self.process.on(&self.spec, event, facts);
         self.history.push(format!(
-            "{} {before}: {event:?} → {}: {:?}",
+            "{} {before}: {what} → {}: {:?}",
             self.now.0,
             self.process.shown(),
             step.actions
         ));
-        if matches!(event, Event::Start | Event::Stop | Event::Restart) {
+        if by_command {
             self.hold(step.changed || step.actions.is_empty(), "an action without a change");
-            self.wanted |= step.changed && event != Event::Stop;
+            self.wanted |= step.changed && !by_stop;
         }
-        if matches!(event, Event::Shutdown { kill: true }) {
+        if by_kill {
             self.asked_at = None;
         }
         self.hold(
