@@ -1,0 +1,111 @@
+//! Carries word between supervisors, relays and those who listen.
+
+use super::state::Daemon;
+use crate::endpoint::ends::Lent;
+use crate::model::{ProcessId, ProcessState};
+use crate::relay::{Command, Report};
+use crate::supervise::{self, Notice};
+
+impl Daemon {
+    /// A supervised process tells something.
+    pub fn hear_process(&self, notice: Notice) {
+        match notice {
+            Notice::Event(event) => self.tell(&event),
+            Notice::Lend { process, stream, life, end } => {
+                let lent = Lent { life, end };
+                let output = self.wiring.outputs(&process).find(|(output, _)| *output == stream);
+                let input = self.wiring.inputs(&process).find(|(input, _)| *input == stream);
+                match (output, input) {
+                    (Some((_, (route, i))), _) => self.routes[route].send(Command::LendSource(i, lent)),
+                    (None, Some((_, (route, i)))) => self.routes[route].send(Command::LendDestination(i, lent)),
+                    // Not lent to anybody: the end is dropped.
+                    (None, None) => {}
+                }
+            }
+            Notice::Exited { process, life, pid, output_deadline: deadline } => {
+                for (_, (route, source)) in self.wiring.outputs(&process) {
+                    let told = Command::SourceExited { source, life, pid, deadline };
+                    self.routes[route].send(told);
+                    self.routes[route].send(Command::SourceDown(source, false));
+                }
+                for (_, (route, i)) in self.wiring.inputs(&process) {
+                    self.routes[route].send(Command::DestinationDown(i, false, 0));
+                }
+            }
+            Notice::Ended { process, finished, unread } => self.process_ended(&process, finished, &unread),
+            Notice::Changed(process) => self.process_changed(&process),
+        }
+    }
+
+    /// A failed process may be started by hand, so its streams wait; unless nobody is going to.
+    fn process_ended(&self, process: &ProcessId, finished: bool, unread: &[(crate::model::Stream, u64)]) {
+        let for_good = finished || self.exit_when_done || self.stopping.borrow().is_some();
+        for (_, (route, i)) in self.wiring.outputs(process) {
+            self.routes[route].send(Command::SourceDown(i, for_good));
+        }
+        for (stream, (route, i)) in self.wiring.inputs(process) {
+            let unread = unread.iter().find(|(of, _)| *of == stream).map_or(0, |(_, bytes)| *bytes);
+            self.routes[route].send(Command::DestinationDown(i, for_good, unread));
+        }
+        self.note_ended(process);
+        self.changed();
+    }
+
+    fn process_changed(&self, process: &ProcessId) {
+        let stopped = self
+            .wiring
+            .place(process)
+            .is_some_and(|place| self.processes[place].snapshot().state == ProcessState::Stopped);
+        if stopped {
+            self.tell_down(process);
+        }
+        self.changed();
+    }
+
+    /// A process that does not run and is not about to: its routes have tried it.
+    pub fn tell_down(&self, process: &ProcessId) {
+        for (_, (route, i)) in self.wiring.outputs(process) {
+            self.routes[route].send(Command::SourceDown(i, false));
+        }
+        for (_, (route, i)) in self.wiring.inputs(process) {
+            self.routes[route].send(Command::DestinationDown(i, false, 0));
+        }
+    }
+
+    /// A route tells something that must not be lost.
+    pub fn hear_route(&self, report: Report) {
+        match report {
+            Report::DestinationEnded { route, destination, life } => {
+                let Some(handle) = self.route(route.as_str()) else { return };
+                let spec = &handle.spec.to[destination];
+                if let Some((process, stream)) = crate::endpoint::stream_of(&spec.endpoint)
+                    && let Some(place) = self.wiring.place(process)
+                {
+                    self.processes[place].send(supervise::Command::InputEnded { stream, life });
+                }
+            }
+            Report::KillGroup { process, life } => {
+                if let Some(place) = self.wiring.place(&process) {
+                    self.processes[place].send(supervise::Command::KillGroup { life });
+                }
+            }
+            Report::Changed(_) => {}
+        }
+        self.changed();
+    }
+
+    /// Before a process that had ended is started by hand: its routes are opened again.
+    pub fn revive_routes_of(&self, place: usize) {
+        let ended = matches!(self.processes[place].snapshot().state, ProcessState::Finished | ProcessState::Failed);
+        if !ended {
+            return;
+        }
+        let process = self.processes[place].id();
+        for (_, (route, i)) in self.wiring.outputs(process) {
+            self.routes[route].send(Command::ReviveSource(i));
+        }
+        for (_, (route, i)) in self.wiring.inputs(process) {
+            self.routes[route].send(Command::ReviveDestination(i));
+        }
+    }
+}

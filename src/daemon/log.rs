@@ -1,0 +1,46 @@
+//! Where the log goes: to the journal, with fields, where standard error is the journal; else to standard error.
+//!
+//! A log line must never hold up the daemon. What goes to standard error is written by a thread of its own from a bounded
+//! queue; when the queue is full because nobody reads standard error, lines are left out rather than waited for.
+
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+
+use tracing::Level;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Keeps the log going; what is queued is written when it is dropped.
+pub struct Log {
+    _writer: Option<WorkerGuard>,
+}
+
+/// Starts logging. Called once.
+pub fn start(level: Level) -> Log {
+    let registry = tracing_subscriber::registry().with(LevelFilter::from_level(level));
+    if stderr_is_journal()
+        && let Ok(journal) = tracing_journald::layer()
+    {
+        let journal = journal.with_field_prefix(Some("SLUICED".to_owned())).with_syslog_identifier("sluiced".to_owned());
+        // A second start is a mistake of this program that only loses log lines.
+        let _ = registry.with(journal).try_init();
+        return Log { _writer: None };
+    }
+    let (writer, guard) = NonBlockingBuilder::default().lossy(true).thread_name("log").finish(std::io::stderr());
+    let human = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
+    let _ = registry.with(human).try_init();
+    Log { _writer: Some(guard) }
+}
+
+/// `$JOURNAL_STREAM` names the device and inode of the stream that systemd has connected to the journal; only where
+/// standard error is still that stream is it for us. systemd.exec(5).
+fn stderr_is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(stat) = nix::sys::stat::fstat(std::io::stderr().as_fd()) else { return false };
+    stream == format!("{}:{}", stat.st_dev, stat.st_ino)
+}

@@ -1,0 +1,105 @@
+//! What systemd is told: READY, STATUS, WATCHDOG, STOPPING (sd_notify(3)). Without NOTIFY_SOCKET nothing is.
+
+use std::future::Future;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+use super::state::Daemon;
+use crate::model::{ProcessState, RouteState};
+use crate::sys::clock;
+
+/// STATUS= follows the state at most so often.
+const BETWEEN_STATUSES: Duration = Duration::from_secs(1);
+
+/// Every route is opening or better and the control socket answers.
+pub fn ready(daemon: &Daemon) {
+    notify(&[NotifyState::Ready, NotifyState::Status(&status(daemon))]);
+}
+
+/// The daemon stops.
+pub fn stopping() {
+    notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!("cannot tell the service manager: {error}");
+    }
+}
+
+/// Whether a service manager listens.
+#[must_use]
+pub fn is_listened_to() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
+/// Keeps STATUS= up to date, without waking up while nothing changes.
+pub async fn keep_status(daemon: &Daemon) {
+    let mut last = String::new();
+    loop {
+        let changed = daemon.next_change();
+        let now = status(daemon);
+        if now != last {
+            notify(&[NotifyState::Status(&now)]);
+            last = now;
+            clock::sleep_until(clock::now() + BETWEEN_STATUSES).await;
+        }
+        changed.await;
+    }
+}
+
+/// Says WATCHDOG=1 twice in the time that systemd gives, as long as every relay thread answers.
+pub async fn keep_watchdog(daemon: &Daemon) {
+    let Some(interval) = sd_notify::watchdog_enabled() else {
+        return std::future::pending().await;
+    };
+    loop {
+        let mut dead = 0;
+        for (number, thread) in daemon.threads.iter().enumerate() {
+            if within(interval / 4, thread.ping()).await.is_none() {
+                tracing::error!("relay thread {number} does not answer; the service manager will restart this daemon");
+                dead += 1;
+            }
+        }
+        if dead == 0 {
+            notify(&[NotifyState::Watchdog]);
+        }
+        clock::sleep_until(clock::now() + interval / 2).await;
+    }
+}
+
+async fn within<T>(time: Duration, answer: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        answer = answer => Some(answer),
+        () = clock::sleep_until(clock::now() + time) => None,
+    }
+}
+
+/// One line that says what `sluicectl status` says.
+fn status(daemon: &Daemon) -> String {
+    let routes: Vec<RouteState> = daemon.routes.iter().map(|route| route.cell.with(|cell| cell.state)).collect();
+    let processes: Vec<ProcessState> = daemon.processes.iter().map(|process| process.snapshot().state).collect();
+    format!(
+        "{}; {}",
+        counted(routes, "route", RouteState::as_str),
+        counted(processes, "process", ProcessState::as_str)
+    )
+}
+
+fn counted<S: Copy + Ord>(mut states: Vec<S>, what: &str, shown: impl Fn(S) -> &'static str) -> String {
+    states.sort_unstable();
+    let parts: Vec<String> = states
+        .chunk_by(|one, other| one == other)
+        .map(|same| format!("{} {}", same.len(), shown(same[0])))
+        .collect();
+    let plural = match (states.len(), what) {
+        (1, what) => what.to_owned(),
+        (_, "process") => "processes".to_owned(),
+        (_, what) => format!("{what}s"),
+    };
+    match parts.is_empty() {
+        true => format!("no {plural}"),
+        false => format!("{} {plural} ({})", states.len(), parts.join(", ")),
+    }
+}

@@ -1,0 +1,144 @@
+//! Stopping in the direction of the data: producers first, each pipe drained to its consumer, consumers get the end of
+//! their input before any signal, one deadline for the whole. What `decide::stop_order` says is done here.
+
+use std::future::Future;
+
+use tokio::sync::oneshot;
+
+use super::state::Daemon;
+use crate::decide::stop_order::StopOrder;
+use crate::model::{CloseCause, EventDetail, Moment, ProcessId, ProcessState, RouteState};
+use crate::relay;
+use crate::supervise::Command;
+use crate::sys::{clock, pipe};
+
+/// How far the shutdown is.
+#[derive(Debug)]
+pub struct Stopping {
+    deadline: Moment,
+    /// By process: it has told that it will not run again.
+    ended: Vec<bool>,
+    asked: Vec<bool>,
+    /// By route: it was told to drain.
+    draining: Vec<bool>,
+}
+
+impl Daemon {
+    /// A process has told that it will not run again.
+    pub fn note_ended(&self, process: &ProcessId) {
+        if let (Some(stopping), Some(place)) = (&mut *self.stopping.borrow_mut(), self.wiring.place(process)) {
+            stopping.ended[place] = true;
+        }
+    }
+
+    /// Stops everything, in order; `hurry` resolves when somebody wants it to be quick.
+    pub async fn stop(&self, hurry: impl Future<Output = ()>) {
+        tokio::pin!(hurry);
+        self.tell_own(EventDetail::Stopping);
+        super::service::stopping();
+        let deadline = clock::now() + self.config.daemon.drain_timeout;
+        *self.stopping.borrow_mut() = Some(Stopping {
+            deadline,
+            // One that has finished by itself has told so already.
+            ended: self.processes.iter().map(|process| process.snapshot().state == ProcessState::Finished).collect(),
+            asked: vec![false; self.processes.len()],
+            draining: vec![false; self.routes.len()],
+        });
+        for process in &self.processes {
+            process.send(Command::BeginShutdown);
+        }
+        let order = self.wiring.stop_order();
+        let hurried = tokio::select! {
+            () = self.drain(&order) => false,
+            () = clock::sleep_until(deadline) => {
+                tracing::warn!("the drain-timeout has run out; what is left is dropped and counted");
+                false
+            }
+            () = &mut hurry => {
+                tracing::warn!("told to hurry; what is left is dropped and counted");
+                true
+            }
+        };
+        self.end(hurried, hurry).await;
+        self.count_losses();
+    }
+
+    /// Asks and drains, step by step, until everything is down and closed.
+    async fn drain(&self, order: &StopOrder) {
+        loop {
+            let changed = self.next_change();
+            self.step(order);
+            if self.is_over() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn step(&self, order: &StopOrder) {
+        let mut stopping = self.stopping.borrow_mut();
+        let Some(stopping) = &mut *stopping else { return };
+        let is_down = |place: usize| stopping.ended[place];
+        for place in order.to_ask(is_down) {
+            if !std::mem::replace(&mut stopping.asked[place], true) {
+                self.processes[place].send(Command::Shutdown { kill: false });
+            }
+        }
+        for (place, route) in self.routes.iter().enumerate() {
+            let fed_no_more = self.wiring.feeding[place].iter().all(|process| stopping.ended[*process]);
+            if fed_no_more && !std::mem::replace(&mut stopping.draining[place], true) {
+                let (reply, _) = oneshot::channel();
+                route.send(relay::Command::Drain(stopping.deadline, reply));
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let ended = self.stopping.borrow().as_ref().is_some_and(|stopping| stopping.ended.iter().all(|ended| *ended));
+        ended && self.routes.iter().all(|route| route.cell.with(|cell| cell.state == RouteState::Closed))
+    }
+
+    /// The deadline has come, or everything is over: drops what is left, and ends the processes.
+    async fn end(&self, hurried: bool, mut hurry: std::pin::Pin<&mut impl Future<Output = ()>>) {
+        for route in &self.routes {
+            let (reply, _) = oneshot::channel();
+            route.send(relay::Command::Abort(CloseCause::DrainTimeout, reply));
+        }
+        for process in &self.processes {
+            process.send(Command::Shutdown { kill: hurried });
+        }
+        let all_over = async {
+            for process in &self.processes {
+                process.stopped().await;
+            }
+            self.wait_until(|| self.is_over()).await;
+        };
+        tokio::pin!(all_over);
+        if !hurried {
+            tokio::select! {
+                () = &mut all_over => return,
+                () = &mut hurry => {}
+            }
+            for process in &self.processes {
+                process.send(Command::Shutdown { kill: true });
+            }
+        }
+        all_over.await;
+    }
+
+    fn count_losses(&self) {
+        for route in &self.routes {
+            let snapshot = route.cell.read();
+            let dropped: u64 = snapshot.destinations.iter().map(|destination| destination.dropped_bytes).sum();
+            let left: u64 = snapshot.destinations.iter().filter_map(|destination| destination.unread_bytes).sum();
+            let unread: u64 = snapshot.sources.iter().filter_map(|s| s.descriptor.as_ref()).map(pipe::unread).sum();
+            if dropped + left + unread > 0 {
+                tracing::warn!(
+                    route = %snapshot.name,
+                    "not delivered: {dropped} bytes dropped, {left} left unread by a consumer, {unread} still unread in \
+                     the sources"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What the control plane knows: the routes and processes that run, and who wants to hear of changes.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, watch};
+
+use super::shutdown::Stopping;
+use super::wiring::Wiring;
+use crate::control::types;
+use crate::model::{Config, Event, EventDetail, Moment, Name, Subject};
+use crate::relay::{RelayThread, RouteHandle};
+use crate::supervise;
+use crate::sys::clock;
+
+/// Events that a Monitor may be behind.
+const RING: usize = 1024;
+
+/// The control plane. All of it lives on one thread.
+pub struct Daemon {
+    /// As running.
+    pub config: Config,
+    /// `--exit-when-done`
+    pub exit_when_done: bool,
+    /// When this life began.
+    pub started_at: Moment,
+    /// In config order.
+    pub routes: Vec<RouteHandle>,
+    places: HashMap<Name, usize>,
+    /// In config order.
+    pub processes: Vec<supervise::Handle>,
+    /// Which stream belongs where.
+    pub wiring: Wiring,
+    /// The threads that own the routes.
+    pub threads: Vec<RelayThread>,
+    /// To every Monitor.
+    pub events: broadcast::Sender<Arc<types::Event>>,
+    /// Present from the moment the daemon is asked to stop.
+    pub stopping: RefCell<Option<Stopping>>,
+    /// Counts the changes that somebody may wait for.
+    changes: watch::Sender<u64>,
+    sequence: Cell<u64>,
+}
+
+impl Daemon {
+    /// A control plane over what was started.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        exit_when_done: bool,
+        wiring: Wiring,
+        threads: Vec<RelayThread>,
+        routes: Vec<RouteHandle>,
+        processes: Vec<supervise::Handle>,
+    ) -> Daemon {
+        let places = routes.iter().enumerate().map(|(place, route)| (route.spec.name.clone(), place)).collect();
+        Daemon {
+            config,
+            exit_when_done,
+            started_at: clock::now(),
+            routes,
+            places,
+            processes,
+            wiring,
+            threads,
+            events: broadcast::Sender::new(RING),
+            stopping: RefCell::new(None),
+            changes: watch::Sender::new(0),
+            sequence: Cell::new(0),
+        }
+    }
+
+    /// The route of this name.
+    #[must_use]
+    pub fn route(&self, name: &str) -> Option<&RouteHandle> {
+        let name = Name::new(name).ok()?;
+        self.places.get(&name).map(|place| &self.routes[*place])
+    }
+
+    /// The processes that a name means: `NAME@I`, or `NAME` with all its instances.
+    #[must_use]
+    pub fn processes_named(&self, name: &str) -> Vec<usize> {
+        let matches = |process: &supervise::Handle| {
+            let id = process.id();
+            id.to_string() == name || (id.instance.is_some() && id.name.as_str() == name)
+        };
+        (0..self.processes.len()).filter(|place| matches(&self.processes[*place])).collect()
+    }
+
+    /// Something has changed that somebody may wait for.
+    pub fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Resolves when `reached` says so.
+    pub async fn wait_until(&self, reached: impl Fn() -> bool) {
+        let mut changes = self.changes.subscribe();
+        while !reached() {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Resolves at the next change.
+    pub fn next_change(&self) -> impl Future<Output = ()> + use<> {
+        let mut changes = self.changes.subscribe();
+        async move {
+            // The sender lives as long as the daemon.
+            let _ = changes.changed().await;
+        }
+    }
+
+    /// Tells an event to the log and to every Monitor.
+    pub fn tell(&self, event: &Event) {
+        super::journal::write(event);
+        let sequence = self.sequence.get() + 1;
+        self.sequence.set(sequence);
+        // Nobody listens: then nobody is told.
+        let _ = self.events.send(Arc::new(super::wire::event(event, sequence)));
+        self.changed();
+    }
+
+    /// Tells an event of the daemon itself.
+    pub fn tell_own(&self, detail: EventDetail) {
+        let (at, subject) = (clock::now(), Subject::Daemon);
+        self.tell(&Event { at, subject, detail });
+    }
+
+    /// The number of the last event.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence.get()
+    }
+
+    /// Counts an event that only Monitors are told.
+    pub fn next_sequence(&self) -> u64 {
+        self.sequence.set(self.sequence.get() + 1);
+        self.sequence.get()
+    }
+}

@@ -1,0 +1,97 @@
+//! Which stream of which process belongs to which end of which route.
+
+use std::collections::HashMap;
+
+use crate::decide::stop_order::StopOrder;
+use crate::endpoint;
+use crate::model::{Config, ProcessId, Stream};
+use crate::supervise;
+
+/// An end of a route: (place of the route, place of the endpoint in its list).
+pub type End = (usize, usize);
+
+/// The config's graph, by places.
+#[derive(Debug, Default)]
+pub struct Wiring {
+    /// The children, in config order.
+    pub processes: Vec<ProcessId>,
+    places: HashMap<ProcessId, usize>,
+    outputs: HashMap<ProcessId, Vec<(Stream, End)>>,
+    inputs: HashMap<ProcessId, Vec<(Stream, End)>>,
+    /// For each route: the processes that feed it.
+    pub feeding: Vec<Vec<usize>>,
+    /// For each route: the processes that it feeds.
+    pub fed: Vec<Vec<usize>>,
+}
+
+impl Wiring {
+    /// Reads the graph off a config.
+    #[must_use]
+    pub fn new(config: &Config) -> Wiring {
+        let processes: Vec<ProcessId> = config.processes.iter().flat_map(crate::model::ProcessSpec::ids).collect();
+        let places = processes.iter().cloned().enumerate().map(|(place, id)| (id, place)).collect();
+        let mut wiring = Wiring {
+            processes,
+            places,
+            ..Wiring::default()
+        };
+        for (place, route) in config.routes.iter().enumerate() {
+            let (mut feeding, mut fed) = (Vec::new(), Vec::new());
+            for (i, source) in route.from.iter().enumerate() {
+                if let Some((process, stream)) = endpoint::stream_of(&source.endpoint) {
+                    wiring.outputs.entry(process.clone()).or_default().push((stream, (place, i)));
+                    feeding.extend(wiring.places.get(process));
+                }
+            }
+            for (i, destination) in route.to.iter().enumerate() {
+                if let Some((process, stream)) = endpoint::stream_of(&destination.endpoint) {
+                    wiring.inputs.entry(process.clone()).or_default().push((stream, (place, i)));
+                    fed.extend(wiring.places.get(process));
+                }
+            }
+            wiring.feeding.push(feeding);
+            wiring.fed.push(fed);
+        }
+        wiring
+    }
+
+    /// Where a process stands.
+    #[must_use]
+    pub fn place(&self, process: &ProcessId) -> Option<usize> {
+        self.places.get(process).copied()
+    }
+
+    /// The outputs of a process that routes take, and where they end.
+    pub fn outputs(&self, process: &ProcessId) -> impl Iterator<Item = (Stream, End)> {
+        self.outputs.get(process).into_iter().flatten().copied()
+    }
+
+    /// The inputs of a process that routes feed, and where they begin.
+    pub fn inputs(&self, process: &ProcessId) -> impl Iterator<Item = (Stream, End)> {
+        self.inputs.get(process).into_iter().flatten().copied()
+    }
+
+    /// What the supervisor is told of it.
+    #[must_use]
+    pub fn of_process(&self, process: &ProcessId) -> supervise::Wiring {
+        supervise::Wiring {
+            inputs: self.inputs(process).map(|(stream, _)| stream).collect(),
+            outputs: self.outputs(process).map(|(stream, _)| stream).collect(),
+        }
+    }
+
+    /// Which processes feed which.
+    #[must_use]
+    pub fn stop_order(&self) -> StopOrder {
+        let mut order = StopOrder::new(self.processes.len());
+        for (feeding, fed) in std::iter::zip(&self.feeding, &self.fed) {
+            for to in fed {
+                order.feed(None, *to);
+                for from in feeding {
+                    order.feed(Some(*from), *to);
+                }
+            }
+        }
+        order
+    }
+}
