@@ -1,0 +1,237 @@
+//! The harness against itself: what it says of the daemon is worth what it is itself.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::{
+    Background, Checker, Deadline, Ending, FifoReader, FifoWriter, PATIENCE, Pattern, Shown, Taken, Warden, check_law,
+    make_fifo, output_of, panics_in, stories, until,
+};
+
+stories!(
+    a_pattern_is_the_same_however_it_is_cut,
+    a_checker_says_what_is_lost_doubled_or_foreign,
+    the_law_is_broken_by_one_byte,
+    panics_are_found_in_a_log,
+    fifo_peers_see_bytes_then_the_end,
+    a_fifo_without_writer_is_not_at_its_end,
+    the_peer_writes_waits_and_exits,
+    the_peer_checks_what_it_reads,
+    the_peer_records_by_splice,
+    the_peer_meets_signals,
+    a_grandchild_keeps_the_pipe,
+    the_warden_tells_how_it_ended,
+    the_warden_finds_what_was_left,
+    the_warden_takes_everything_with_it,
+);
+
+/// A shell pipeline with `$PEER` in it.
+fn shell(script: &str) -> Command {
+    let exe = std::env::current_exe().expect("the path of this executable");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script.replace("$PEER", &format!("'{}' @peer", exe.display()))]);
+    command
+}
+
+fn a_pattern_is_the_same_however_it_is_cut() {
+    let pattern = Pattern::new(3);
+    let whole = pattern.bytes(0, 10_000);
+    let mut pieces = Vec::new();
+    for length in [1, 7, 8, 9, 4096, 5879] {
+        pieces.extend(pattern.bytes(pieces.len() as u64, length));
+    }
+    assert_eq!(pieces, whole);
+    assert_ne!(Pattern::new(4).bytes(0, 64), whole[..64]);
+}
+
+fn a_checker_says_what_is_lost_doubled_or_foreign() {
+    let pattern = Pattern::new(5);
+    let departure = |piece: &[u8]| {
+        let mut checker = Checker::new(pattern);
+        checker.feed(&pattern.bytes(0, 1000));
+        checker.try_feed(piece).expect_err("a piece that does not belong there")
+    };
+    let lost = departure(&pattern.bytes(1100, 50));
+    assert!(
+        lost.contains("at offset 1000") && lost.contains("100 bytes are lost"),
+        "{lost}"
+    );
+    let doubled = departure(&pattern.bytes(900, 50));
+    assert!(doubled.contains("100 bytes back, doubled"), "{doubled}");
+    let mut torn = pattern.bytes(1000, 50);
+    torn[20] ^= 1;
+    assert!(departure(&torn).contains("at offset 1020"));
+    assert!(departure(&[0; 32]).contains("foreign"));
+}
+
+fn the_law_is_broken_by_one_byte() {
+    let route = |bytes: u64, queued: u64, dropped: u64, partial: u64| {
+        Shown(json!({
+            "acceptedBytes": 100, "retiredBytes": 0, "distribution": "broadcast",
+            "sources": [{ "bytes": 100, "partialBytes": partial }],
+            "destinations": [{
+                "name": "null", "bytes": bytes, "queuedBytes": queued, "droppedBytes": dropped, "fromBytes": 0,
+            }],
+        }))
+    };
+    assert_eq!(check_law(&route(50, 30, 20, 0)), Ok(()));
+    assert!(check_law(&route(50, 30, 19, 0)).is_err());
+    assert!(check_law(&route(51, 30, 20, 0)).is_err());
+    assert!(check_law(&route(50, 30, 20, 1)).is_err());
+}
+
+fn panics_are_found_in_a_log() {
+    let log = "INFO fine\nthread 'relay-1' panicked at src/relay/mod.rs:3:5:\nindex out of bounds\nINFO on\n";
+    assert_eq!(panics_in(log).len(), 1);
+    assert!(panics_in("INFO nobody panics here\n").is_empty());
+}
+
+fn fifo_peers_see_bytes_then_the_end() {
+    let home = tempfile::tempdir().expect("a directory");
+    let path = home.path().join("f");
+    make_fifo(&path);
+    let mut reader = FifoReader::open(&path);
+    let writer = FifoWriter::in_background(&path, Pattern::new(1), 1_000_000);
+    let mut checker = Checker::new(Pattern::new(1));
+    assert_eq!(reader.check_to_end(&mut checker), 1_000_000);
+    writer.done();
+    assert_eq!(reader.try_read(10), Taken::End);
+    // A blocking open comes back with the next writer.
+    let second = path.clone();
+    let blocking = Background::run(move || FifoReader::open_blocking(second).read_to_end());
+    drop(reader);
+    FifoWriter::open(&path).write_all(b"again");
+    assert_eq!(blocking.done(), b"again");
+}
+
+fn a_fifo_without_writer_is_not_at_its_end() {
+    let home = tempfile::tempdir().expect("a directory");
+    let path = home.path().join("f");
+    make_fifo(&path);
+    let mut reader = FifoReader::open(&path);
+    assert_eq!(reader.try_read(10), Taken::Nothing);
+    let mut writer = FifoWriter::open(&path);
+    assert_eq!(reader.try_read(10), Taken::Nothing);
+    let capacity = writer.write_until(Pattern::new(1), || true);
+    assert_eq!(writer.try_write(b"x").expect("a full FIFO"), 0);
+    reader.check_up_to(&mut Checker::new(Pattern::new(1)), capacity);
+    assert_eq!(reader.try_read(10), Taken::Nothing);
+    drop(writer);
+    assert_eq!(reader.try_read(10), Taken::End);
+}
+
+fn the_peer_writes_waits_and_exits() {
+    let home = tempfile::tempdir().expect("a directory");
+    let gate = home.path().join("gate");
+    make_fifo(&gate);
+    let script = format!(
+        "$PEER 'say hello' 'await {}' 'text bye' 'complain oh' 'exit 7'",
+        gate.display()
+    );
+    let opener = Background::run(move || FifoWriter::open(gate).write_all(b"x"));
+    let finished = output_of(&mut shell(&script)).expect_code(7);
+    opener.done();
+    assert_eq!(
+        (finished.stdout.as_str(), finished.stderr.as_str()),
+        ("hello\nbye", "oh\n")
+    );
+    output_of(&mut shell("$PEER 'no such step'")).expect_code(99);
+    output_of(&mut shell("$PEER 'close 1' 'exit 4'")).expect_code(4);
+}
+
+fn the_peer_checks_what_it_reads() {
+    output_of(&mut shell(
+        "$PEER 'write 300000' 'write 5' | $PEER 'check 1' 'check-end 300004'",
+    ))
+    .expect_code(0);
+    output_of(&mut shell("$PEER 'write 300000 2' | $PEER 'check 300000'")).expect_code(65);
+    output_of(&mut shell("$PEER 'write 10' | $PEER 'check-end 9'")).expect_code(65);
+    output_of(&mut shell("$PEER 'write 200000' | $PEER cat | $PEER 'read 100' 'sink'")).expect_code(0);
+    // Nobody reads: EPIPE.
+    let finished = output_of(&mut shell("{ $PEER 'write 10000000'; echo $? >&2; } | $PEER 'exit 0'"));
+    assert_eq!(finished.stderr, "32\n");
+}
+
+fn the_peer_records_by_splice() {
+    let home = tempfile::tempdir().expect("a directory");
+    let record = home.path().join("record");
+    let path = record.display();
+    let script = format!("$PEER 'write 100000' | {{ $PEER 'record-some 40000 {path}'; $PEER 'record {path}'; }}");
+    output_of(&mut shell(&script)).expect_code(0);
+    Checker::new(Pattern::new(1)).feed(&std::fs::read(record).expect("the record"));
+}
+
+fn the_peer_meets_signals() {
+    output_of(&mut shell("$PEER 'ignore SIGTERM' 'die SIGTERM' 'exit 3'")).expect_code(3);
+    output_of(&mut shell("$PEER 'on SIGTERM exit 9' 'die SIGTERM' hold")).expect_code(9);
+    output_of(&mut shell("exec $PEER 'die SIGKILL'")).expect_code(137);
+    let home = tempfile::tempdir().expect("a directory");
+    let told = home.path().join("told");
+    let script = format!(
+        "$PEER 'stream-until SIGTERM {}' > /dev/null & kill $!; wait $!; exit $?",
+        told.display()
+    );
+    let finished = output_of(&mut shell(&script));
+    // The signal may come before its handler; then it is the default action that ends the peer.
+    assert!(finished.code == 143 || told.exists(), "{finished:?}");
+}
+
+fn a_grandchild_keeps_the_pipe() {
+    let finished = output_of(&mut shell(
+        "$PEER 'say child' 'grandchild drip 3 1 20 | say grandchild' | wc -c",
+    ));
+    assert_eq!(finished.stdout.trim(), (6 + 3 + 11).to_string());
+}
+
+/// A shell script in the daemon's place.
+fn watched(home: &std::path::Path, script: &str) -> Warden {
+    let command = ["sh", "-c", script, &home.display().to_string()].map(str::to_owned);
+    Warden::start(&home.join("log"), &command, &[])
+}
+
+fn ending(warden: &mut Warden) -> Ending {
+    warden.ending(&Deadline::within(PATIENCE)).expect("an end")
+}
+
+fn the_warden_tells_how_it_ended() {
+    let home = tempfile::tempdir().expect("a directory");
+    let exit = ending(&mut watched(home.path(), "echo said >&2; exit 7"));
+    assert_eq!((exit.status.as_str(), exit.left.len()), ("code 7", 0));
+    assert_eq!(
+        std::fs::read_to_string(home.path().join("log")).expect("the log"),
+        "said\n"
+    );
+    assert_eq!(ending(&mut watched(home.path(), "kill -9 $$")).status, "signal SIGKILL");
+    let mut lives = watched(home.path(), "read x");
+    assert_eq!(ending(&mut lives).status, "code 1", "stdin is /dev/null");
+}
+
+fn the_warden_finds_what_was_left() {
+    let home = tempfile::tempdir().expect("a directory");
+    // A leader of a group that nobody has reaped, and one that was forked twice and ends within the grace.
+    let left = ending(&mut watched(home.path(), "setsid sleep 60 & (sleep 0.1 &); sleep 0.2"));
+    assert_eq!(left.status, "code 0");
+    assert!(left.left.iter().any(|one| one.contains("sleep 60")), "{left:?}");
+    assert!(!left.left.iter().any(|one| one.contains("sleep 0.1")), "{left:?}");
+}
+
+fn the_warden_takes_everything_with_it() {
+    let home = tempfile::tempdir().expect("a directory");
+    let script = "(setsid sh -c 'echo $$ > $0/pid; exec sleep 1000' $0 &); exec sleep 1000";
+    let warden = watched(home.path(), script);
+    let pid = until(
+        || {
+            std::fs::read_to_string(home.path().join("pid"))
+                .ok()
+                .filter(|text| text.ends_with('\n'))
+        },
+        || "the orphan has not begun".to_owned(),
+    );
+    drop(warden);
+    let orphan = std::path::PathBuf::from(format!("/proc/{}", pid.trim()));
+    until(
+        || (!orphan.exists()).then_some(()),
+        || format!("{} lives on", orphan.display()),
+    );
+}

@@ -1,0 +1,75 @@
+//! Black-box stories against the real `sluiced` and `sluicectl`. See docs/testing.md.
+//!
+//! The harness is in `support/`, the stories are one file a theme. The executable has a `main` of its own because it
+//! plays three parts: the test runner, the scripted peer that configs name as a `command`, and the warden that every
+//! daemon under test is run by.
+
+mod support;
+
+mod backpressure;
+mod broadcast;
+mod cli;
+mod config_cli;
+mod control;
+mod ends;
+mod exec;
+mod exit_when_done;
+mod faults;
+mod fifo;
+mod fifo_peers;
+mod harness;
+mod hostile;
+mod idle;
+mod keep_stdin;
+mod processes;
+mod relay;
+mod runtime_directory;
+mod shutdown;
+mod systemd;
+mod watermarks;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// One theme: the file's name and the stories in it.
+type Theme = (&'static str, &'static [support::Story]);
+
+const THEMES: &[Theme] = &[
+    ("backpressure", backpressure::STORIES),
+    ("broadcast", broadcast::STORIES),
+    ("cli", cli::STORIES),
+    ("config_cli", config_cli::STORIES),
+    ("control", control::STORIES),
+    ("ends", ends::STORIES),
+    ("exec", exec::STORIES),
+    ("exit_when_done", exit_when_done::STORIES),
+    ("faults", faults::STORIES),
+    ("fifo", fifo::STORIES),
+    ("fifo_peers", fifo_peers::STORIES),
+    ("harness", harness::STORIES),
+    ("hostile", hostile::STORIES),
+    ("idle", idle::STORIES),
+    ("keep_stdin", keep_stdin::STORIES),
+    ("processes", processes::STORIES),
+    ("relay", relay::STORIES),
+    ("runtime_directory", runtime_directory::STORIES),
+    ("shutdown", shutdown::STORIES),
+    ("systemd", systemd::STORIES),
+    ("watermarks", watermarks::STORIES),
+];
+
+fn main() -> ExitCode {
+    if let Some(part) = support::other_part() {
+        return part;
+    }
+    let stories = THEMES.iter().flat_map(|(theme, stories)| {
+        stories.iter().map(move |(name, story)| {
+            Trial::test(format!("{theme}::{name}"), move || {
+                story();
+                Ok(())
+            })
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), stories.collect()).exit_code()
+}

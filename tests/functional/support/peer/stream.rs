@@ -1,0 +1,96 @@
+//! A peer's reading and writing, straight on its descriptors.
+
+use std::fs::OpenOptions;
+use std::io::{Seek, SeekFrom};
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::fcntl::{SpliceFFlags, splice};
+use nix::unistd::{read, write};
+
+use super::Stop;
+
+/// Writes all of it to stdout or stderr.
+pub(super) fn put(descriptor: i32, mut bytes: &[u8]) -> Result<(), Stop> {
+    while !bytes.is_empty() {
+        let written = if descriptor == nix::libc::STDERR_FILENO {
+            write(std::io::stderr().as_fd(), bytes)
+        } else {
+            write(std::io::stdout().as_fd(), bytes)
+        };
+        match written {
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+fn some(buffer: &mut [u8]) -> Result<usize, Stop> {
+    loop {
+        match read(std::io::stdin().as_fd(), buffer) {
+            Err(Errno::EINTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
+/// Reads exactly `count` bytes from stdin, giving each piece with its offset to `look`.
+pub(super) fn take_exactly(count: u64, mut look: impl FnMut(u64, &[u8]) -> Result<(), Stop>) -> Result<(), Stop> {
+    let mut buffer = vec![0; 65536];
+    let mut done = 0;
+    while done < count {
+        let limit = (count - done).min(buffer.len() as u64) as usize;
+        match some(&mut buffer[..limit])? {
+            0 => return Err(Stop::Failed(format!("stdin ended after {done} of {count} bytes"))),
+            got => {
+                look(done, &buffer[..got])?;
+                done += got as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads stdin to its end, and says how much it was.
+pub(super) fn sink() -> Result<u64, Stop> {
+    let mut buffer = vec![0; 65536];
+    let mut total = 0;
+    loop {
+        match some(&mut buffer)? {
+            0 => return Ok(total),
+            got => total += got as u64,
+        }
+    }
+}
+
+/// stdin to stdout, to its end.
+pub(super) fn cat() -> Result<(), Stop> {
+    let mut buffer = vec![0; 65536];
+    loop {
+        match some(&mut buffer)? {
+            0 => return Ok(()),
+            got => put(nix::libc::STDOUT_FILENO, &buffer[..got])?,
+        }
+    }
+}
+
+/// Appends stdin to a file in one call for each piece: a kill leaves a byte in the pipe or in the file, never between.
+pub(super) fn record(path: &str, count: u64) -> Result<(), Stop> {
+    // splice(2) refuses O_APPEND.
+    let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+    file.seek(SeekFrom::End(0))?;
+    let stdin = std::io::stdin();
+    let mut left = count;
+    while left > 0 {
+        let limit = left.min(65536) as usize;
+        match splice(stdin.as_fd(), None, file.as_fd(), None, limit, SpliceFFlags::empty()) {
+            Ok(0) => return Ok(()),
+            Ok(got) => left -= got as u64,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! The private directory of a story.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+/// Longest path of a UNIX socket, without its NUL (unix(7)).
+const SOCKET_PATH_MAX: usize = 107;
+
+/// A directory of its own: `sluiced.toml`, `log`, `run/` (the runtime directory) and what the story puts there.
+/// It goes with its last user.
+#[derive(Debug)]
+pub struct Place {
+    home: TempDir,
+}
+
+impl Place {
+    /// Makes one.
+    pub fn new() -> Place {
+        let home = tempfile::Builder::new()
+            .prefix("sl")
+            .tempdir()
+            .expect("a private directory");
+        std::fs::create_dir(home.path().join("run")).expect("a runtime directory");
+        let place = Place { home };
+        let length = place.socket().as_os_str().len();
+        assert!(
+            length <= SOCKET_PATH_MAX,
+            "TMPDIR is too long for a socket in it: set a shorter one"
+        );
+        place
+    }
+
+    /// The directory itself.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// A file beside the config: `$DIR/NAME` in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.home().join(name)
+    }
+
+    /// The daemon's runtime directory.
+    pub fn runtime_directory(&self) -> PathBuf {
+        self.file("run")
+    }
+
+    /// A FIFO by its relative name in the config.
+    pub fn fifo(&self, name: &str) -> PathBuf {
+        self.runtime_directory().join(name)
+    }
+
+    /// The control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.fifo("control.sock")
+    }
+
+    /// The config file.
+    pub fn config(&self) -> PathBuf {
+        self.file("sluiced.toml")
+    }
+
+    /// The daemon's stderr.
+    pub fn log(&self) -> PathBuf {
+        self.file("log")
+    }
+
+    /// strace's output, where the daemon runs under it.
+    pub fn trace(&self) -> PathBuf {
+        self.file("trace")
+    }
+}

@@ -1,0 +1,34 @@
+//! What a story needs of the machine. Missing: SKIPPED is printed, and where `CI` is set the story fails.
+
+use std::path::{Path, PathBuf};
+
+/// Whether a program is in the PATH. `if !require_tool("strace") { return; }`
+pub fn require_tool(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let there = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+    there
+        || skipped(&format!(
+            "{program} is not in the PATH; tests/install-tools.sh installs it"
+        ))
+}
+
+/// The Python that has PyPI's `varlink`, as `tests/install-tools.sh` puts it.
+pub fn require_python_varlink() -> Option<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    let python = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(target)
+        .join("test-venv/bin/python");
+    if python.is_file() {
+        return Some(python);
+    }
+    skipped("PyPI's varlink is not installed; tests/install-tools.sh installs it");
+    None
+}
+
+/// Says so loudly; never silently in CI. Always false.
+fn skipped(why: &str) -> bool {
+    assert!(std::env::var_os("CI").is_none(), "SKIPPED, which CI forbids: {why}");
+    let thread = std::thread::current();
+    eprintln!("SKIPPED {}: {why}", thread.name().unwrap_or("a story"));
+    false
+}
