@@ -5,8 +5,8 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::support::{
-    Background, Checker, Deadline, Ending, FifoReader, FifoWriter, PATIENCE, Pattern, Shown, Taken, Warden, check_law,
-    make_fifo, output_of, panics_in, stories, until,
+    Background, Checker, Daemon, Deadline, Ending, FifoReader, FifoWriter, PATIENCE, Pattern, Shown, Taken, Warden,
+    check_law, make_fifo, output_of, panics_in, stories, until,
 };
 
 stories!(
@@ -21,6 +21,7 @@ stories!(
     the_peer_records_by_splice,
     the_peer_meets_signals,
     a_grandchild_keeps_the_pipe,
+    an_empty_daemon_passes_every_check,
     the_warden_tells_how_it_ended,
     the_warden_finds_what_was_left,
     the_warden_takes_everything_with_it,
@@ -182,6 +183,14 @@ fn a_grandchild_keeps_the_pipe() {
         "$PEER 'say child' 'grandchild drip 3 1 20 | say grandchild' | wc -c",
     ));
     assert_eq!(finished.stdout.trim(), (6 + 3 + 11).to_string());
+}
+
+/// Started, answered, stopped, and nothing left: by itself, by its drop, and killed.
+fn an_empty_daemon_passes_every_check() {
+    Daemon::start("").finish();
+    drop(Daemon::start("[daemon]\nlog-level = \"debug\"\n"));
+    let place = Daemon::start("").killed();
+    assert!(place.config().exists());
 }
 
 /// A shell script in the daemon's place.
