@@ -46,10 +46,7 @@ fn a_reader_that_stops_pauses_its_route_and_no_other() {
         let mut looks = 0;
         while !feeder.is_done() {
             let routes = daemon.routes();
-            assert_eq!(
-                routes.iter().filter(|route| is_full(route)).count(),
-                usize::from(is_full(&routes[0]))
-            );
+            assert!(is_full(&routes[0]), "{}", routes[0]);
             looks += 1;
         }
         assert!(looks > 0);

@@ -44,7 +44,8 @@ fn a_second_writer_that_is_idle_costs_nothing() {
 
 /// POLLERR on a write end is level-triggered and cannot be masked (poll(2)).
 fn a_reader_that_has_gone_costs_nothing() {
-    let daemon = Daemon::start("[route.a]\nfrom = \"fifo:in\"\nto = \"fifo:out\"\n");
+    let daemon =
+        Daemon::start("[daemon]\ndrain-timeout = \"100ms\"\n[route.a]\nfrom = \"fifo:in\"\nto = \"fifo:out\"\n");
     let mut reader = FifoReader::open(daemon.fifo("out"));
     let mut writer = FifoWriter::open(daemon.fifo("in"));
     writer.write_all(b"x");

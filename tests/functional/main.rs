@@ -17,6 +17,7 @@ mod exit_when_done;
 mod faults;
 mod fifo;
 mod fifo_peers;
+mod grandchildren;
 mod harness;
 mod hostile;
 mod idle;
@@ -25,6 +26,7 @@ mod processes;
 mod relay;
 mod runtime_directory;
 mod shutdown;
+mod spawn;
 mod systemd;
 mod watermarks;
 
@@ -47,6 +49,7 @@ const THEMES: &[Theme] = &[
     ("faults", faults::STORIES),
     ("fifo", fifo::STORIES),
     ("fifo_peers", fifo_peers::STORIES),
+    ("grandchildren", grandchildren::STORIES),
     ("harness", harness::STORIES),
     ("hostile", hostile::STORIES),
     ("idle", idle::STORIES),
@@ -55,6 +58,7 @@ const THEMES: &[Theme] = &[
     ("relay", relay::STORIES),
     ("runtime_directory", runtime_directory::STORIES),
     ("shutdown", shutdown::STORIES),
+    ("spawn", spawn::STORIES),
     ("systemd", systemd::STORIES),
     ("watermarks", watermarks::STORIES),
 ];

@@ -18,6 +18,8 @@ struct Filled {
     reader: FifoReader,
     writer: FifoWriter,
     pattern: Pattern,
+    /// What the destination's pipe holds when it is full.
+    capacity: u64,
 }
 
 impl Filled {
@@ -33,8 +35,11 @@ impl Filled {
             reader,
             daemon,
             pattern: Pattern::new(9),
+            capacity: 0,
         };
-        while filled.push(4096).destination(0).int("queuedBytes") == 0 {}
+        filled.daemon.wait_for("route.a", "flowing");
+        while filled.push(4096).destination(0).int("queuedBytes") == 0 || filled.queued() == 0 {}
+        filled.capacity = filled.daemon.route("a").destination(0).int("bytes");
         filled
     }
 
@@ -101,7 +106,7 @@ fn drain_to_low(filled: &mut Filled, accepted: u64) {
             let destination = route.destination(0);
             let in_pipe = destination.int("bytes") - checker.offset();
             // The pipe is full again, or there is no more to fill it with.
-            in_pipe > 60 * KIB || destination.int("queuedBytes") < 4096 || is_open(route)
+            in_pipe >= filled.capacity || destination.int("queuedBytes") < 4096 || is_open(route)
         });
         let queued = expected.destination(0).int("queuedBytes");
         if is_open(&expected) {

@@ -68,7 +68,9 @@ impl Builder {
     pub fn under_strace(self, expressions: &[&str]) -> Builder {
         let output = self.place.trace().display().to_string();
         let mut wrapper = vec!["strace", "-f", "-qq", "-o", &output];
-        wrapper.extend(expressions);
+        let home = self.place.home().display().to_string();
+        let completed: Vec<String> = expressions.iter().map(|one| one.replace("$DIR", &home)).collect();
+        wrapper.extend(completed.iter().map(String::as_str));
         wrapper.push("--");
         self.wrapped_in(&wrapper)
     }
