@@ -1,1 +1,5 @@
-fn main() {}
+//! The daemon; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    sluiced::daemon::main()
+}

@@ -1,1 +1,7 @@
-//! (to be written)
+//! provisional
+#![allow(missing_docs)]
+pub mod backend;
+pub mod call;
+pub mod codec;
+pub mod error;
+pub mod types;

@@ -11,7 +11,12 @@ impl Daemon {
     pub fn hear_process(&self, notice: Notice) {
         match notice {
             Notice::Event(event) => self.tell(&event),
-            Notice::Lend { process, stream, life, end } => {
+            Notice::Lend {
+                process,
+                stream,
+                life,
+                end,
+            } => {
                 let lent = Lent { life, end };
                 let output = self.wiring.outputs(&process).find(|(output, _)| *output == stream);
                 let input = self.wiring.inputs(&process).find(|(input, _)| *input == stream);
@@ -22,9 +27,19 @@ impl Daemon {
                     (None, None) => {}
                 }
             }
-            Notice::Exited { process, life, pid, output_deadline: deadline } => {
+            Notice::Exited {
+                process,
+                life,
+                pid,
+                output_deadline: deadline,
+            } => {
                 for (_, (route, source)) in self.wiring.outputs(&process) {
-                    let told = Command::SourceExited { source, life, pid, deadline };
+                    let told = Command::SourceExited {
+                        source,
+                        life,
+                        pid,
+                        deadline,
+                    };
                     self.routes[route].send(told);
                     self.routes[route].send(Command::SourceDown(source, false));
                 }
@@ -32,7 +47,11 @@ impl Daemon {
                     self.routes[route].send(Command::DestinationDown(i, false, 0));
                 }
             }
-            Notice::Ended { process, finished, unread } => self.process_ended(&process, finished, &unread),
+            Notice::Ended {
+                process,
+                finished,
+                unread,
+            } => self.process_ended(&process, finished, &unread),
             Notice::Changed(process) => self.process_changed(&process),
         }
     }
@@ -44,7 +63,10 @@ impl Daemon {
             self.routes[route].send(Command::SourceDown(i, for_good));
         }
         for (stream, (route, i)) in self.wiring.inputs(process) {
-            let unread = unread.iter().find(|(of, _)| *of == stream).map_or(0, |(_, bytes)| *bytes);
+            let unread = unread
+                .iter()
+                .find(|(of, _)| *of == stream)
+                .map_or(0, |(_, bytes)| *bytes);
             self.routes[route].send(Command::DestinationDown(i, for_good, unread));
         }
         self.note_ended(process);
@@ -75,8 +97,14 @@ impl Daemon {
     /// A route tells something that must not be lost.
     pub fn hear_route(&self, report: Report) {
         match report {
-            Report::DestinationEnded { route, destination, life } => {
-                let Some(handle) = self.route(route.as_str()) else { return };
+            Report::DestinationEnded {
+                route,
+                destination,
+                life,
+            } => {
+                let Some(handle) = self.route(route.as_str()) else {
+                    return;
+                };
                 let spec = &handle.spec.to[destination];
                 if let Some((process, stream)) = crate::endpoint::stream_of(&spec.endpoint)
                     && let Some(place) = self.wiring.place(process)
@@ -96,7 +124,10 @@ impl Daemon {
 
     /// Before a process that had ended is started by hand: its routes are opened again.
     pub fn revive_routes_of(&self, place: usize) {
-        let ended = matches!(self.processes[place].snapshot().state, ProcessState::Finished | ProcessState::Failed);
+        let ended = matches!(
+            self.processes[place].snapshot().state,
+            ProcessState::Finished | ProcessState::Failed
+        );
         if !ended {
             return;
         }

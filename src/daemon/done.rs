@@ -10,7 +10,10 @@ impl Daemon {
     pub fn is_done(&self) -> bool {
         let finished = |state| matches!(state, ProcessState::Finished | ProcessState::Failed);
         self.processes.iter().all(|process| finished(process.snapshot().state))
-            && self.routes.iter().all(|route| route.cell.with(|cell| cell.state == RouteState::Closed))
+            && self
+                .routes
+                .iter()
+                .all(|route| route.cell.with(|cell| cell.state == RouteState::Closed))
     }
 
     /// No process failed, no endpoint failed and no byte was lost.

@@ -22,8 +22,15 @@ pub fn write(event: &Event) {
 /// Whether somebody may have to do something about it.
 fn is_trouble(detail: &EventDetail) -> bool {
     match detail {
-        EventDetail::EndpointClosed { cause, dropped_bytes, unread_bytes, .. } => {
-            matches!(cause, CloseCause::IoError(_) | CloseCause::DrainTimeout) || *dropped_bytes > 0 || unread_bytes.is_some()
+        EventDetail::EndpointClosed {
+            cause,
+            dropped_bytes,
+            unread_bytes,
+            ..
+        } => {
+            matches!(cause, CloseCause::IoError(_) | CloseCause::DrainTimeout)
+                || *dropped_bytes > 0
+                || unread_bytes.is_some()
         }
         EventDetail::ProcessExited { exit, .. } => !matches!(exit, Exit::Code(0)),
         EventDetail::OutputAbandoned { .. }
@@ -58,12 +65,18 @@ fn text(detail: &EventDetail) -> String {
         EventDetail::RouteClosed { dropped_bytes } => format!("closed; {dropped_bytes} bytes were dropped"),
         EventDetail::EndpointOpened { opens: 1 } => "endpoint open".to_owned(),
         EventDetail::EndpointOpened { opens } => format!("endpoint open, for the {opens}. time"),
-        EventDetail::EndpointClosed { cause, dropped_bytes, unread_bytes, text } => {
-            endpoint_closed(cause, *dropped_bytes, *unread_bytes, text.as_deref())
-        }
+        EventDetail::EndpointClosed {
+            cause,
+            dropped_bytes,
+            unread_bytes,
+            text,
+        } => endpoint_closed(cause, *dropped_bytes, *unread_bytes, text.as_deref()),
         EventDetail::DroppingStarted => "full: dropping".to_owned(),
         EventDetail::DroppingEnded { bytes, records: None } => format!("dropping ended: {bytes} bytes dropped"),
-        EventDetail::DroppingEnded { bytes, records: Some(records) } => {
+        EventDetail::DroppingEnded {
+            bytes,
+            records: Some(records),
+        } => {
             format!("dropping ended: {records} records dropped, {bytes} bytes")
         }
         EventDetail::OutputAbandoned { stream, pid } => format!(
@@ -98,5 +111,8 @@ fn endpoint_closed(cause: &CloseCause, dropped: u64, unread: Option<u64>, text: 
 }
 
 fn duration(duration: Duration) -> String {
-    humantime::format_duration(Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))).to_string()
+    humantime::format_duration(Duration::from_millis(
+        u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+    ))
+    .to_string()
 }

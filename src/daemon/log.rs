@@ -23,12 +23,17 @@ pub fn start(level: Level) -> Log {
     if stderr_is_journal()
         && let Ok(journal) = tracing_journald::layer()
     {
-        let journal = journal.with_field_prefix(Some("SLUICED".to_owned())).with_syslog_identifier("sluiced".to_owned());
+        let journal = journal
+            .with_field_prefix(Some("SLUICED".to_owned()))
+            .with_syslog_identifier("sluiced".to_owned());
         // A second start is a mistake of this program that only loses log lines.
         let _ = registry.with(journal).try_init();
         return Log { _writer: None };
     }
-    let (writer, guard) = NonBlockingBuilder::default().lossy(true).thread_name("log").finish(std::io::stderr());
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .thread_name("log")
+        .finish(std::io::stderr());
     let human = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .with_target(false)
@@ -40,7 +45,11 @@ pub fn start(level: Level) -> Log {
 /// `$JOURNAL_STREAM` names the device and inode of the stream that systemd has connected to the journal; only where
 /// standard error is still that stream is it for us. systemd.exec(5).
 fn stderr_is_journal() -> bool {
-    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
-    let Ok(stat) = nix::sys::stat::fstat(std::io::stderr().as_fd()) else { return false };
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    let Ok(stat) = nix::sys::stat::fstat(std::io::stderr().as_fd()) else {
+        return false;
+    };
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)
 }

@@ -78,8 +78,16 @@ async fn within<T>(time: Duration, answer: impl Future<Output = T>) -> Option<T>
 
 /// One line that says what `sluicectl status` says.
 fn status(daemon: &Daemon) -> String {
-    let routes: Vec<RouteState> = daemon.routes.iter().map(|route| route.cell.with(|cell| cell.state)).collect();
-    let processes: Vec<ProcessState> = daemon.processes.iter().map(|process| process.snapshot().state).collect();
+    let routes: Vec<RouteState> = daemon
+        .routes
+        .iter()
+        .map(|route| route.cell.with(|cell| cell.state))
+        .collect();
+    let processes: Vec<ProcessState> = daemon
+        .processes
+        .iter()
+        .map(|process| process.snapshot().state)
+        .collect();
     format!(
         "{}; {}",
         counted(routes, "route", RouteState::as_str),

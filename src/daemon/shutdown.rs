@@ -40,7 +40,11 @@ impl Daemon {
         *self.stopping.borrow_mut() = Some(Stopping {
             deadline,
             // One that has finished by itself has told so already.
-            ended: self.processes.iter().map(|process| process.snapshot().state == ProcessState::Finished).collect(),
+            ended: self
+                .processes
+                .iter()
+                .map(|process| process.snapshot().state == ProcessState::Finished)
+                .collect(),
             asked: vec![false; self.processes.len()],
             draining: vec![false; self.routes.len()],
         });
@@ -85,7 +89,9 @@ impl Daemon {
             }
         }
         for (place, route) in self.routes.iter().enumerate() {
-            let fed_no_more = self.wiring.feeding[place].iter().all(|process| stopping.ended[*process]);
+            let fed_no_more = self.wiring.feeding[place]
+                .iter()
+                .all(|process| stopping.ended[*process]);
             if fed_no_more && !std::mem::replace(&mut stopping.draining[place], true) {
                 let (reply, _) = oneshot::channel();
                 route.send(relay::Command::Drain(stopping.deadline, reply));
@@ -94,8 +100,16 @@ impl Daemon {
     }
 
     fn is_over(&self) -> bool {
-        let ended = self.stopping.borrow().as_ref().is_some_and(|stopping| stopping.ended.iter().all(|ended| *ended));
-        ended && self.routes.iter().all(|route| route.cell.with(|cell| cell.state == RouteState::Closed))
+        let ended = self
+            .stopping
+            .borrow()
+            .as_ref()
+            .is_some_and(|stopping| stopping.ended.iter().all(|ended| *ended));
+        ended
+            && self
+                .routes
+                .iter()
+                .all(|route| route.cell.with(|cell| cell.state == RouteState::Closed))
     }
 
     /// The deadline has come, or everything is over: drops what is left, and ends the processes.
@@ -129,9 +143,22 @@ impl Daemon {
     fn count_losses(&self) {
         for route in &self.routes {
             let snapshot = route.cell.read();
-            let dropped: u64 = snapshot.destinations.iter().map(|destination| destination.dropped_bytes).sum();
-            let left: u64 = snapshot.destinations.iter().filter_map(|destination| destination.unread_bytes).sum();
-            let unread: u64 = snapshot.sources.iter().filter_map(|s| s.descriptor.as_ref()).map(pipe::unread).sum();
+            let dropped: u64 = snapshot
+                .destinations
+                .iter()
+                .map(|destination| destination.dropped_bytes)
+                .sum();
+            let left: u64 = snapshot
+                .destinations
+                .iter()
+                .filter_map(|destination| destination.unread_bytes)
+                .sum();
+            let unread: u64 = snapshot
+                .sources
+                .iter()
+                .filter_map(|s| s.descriptor.as_ref())
+                .map(pipe::unread)
+                .sum();
             if dropped + left + unread > 0 {
                 tracing::warn!(
                     route = %snapshot.name,

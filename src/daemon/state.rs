@@ -55,7 +55,11 @@ impl Daemon {
         routes: Vec<RouteHandle>,
         processes: Vec<supervise::Handle>,
     ) -> Daemon {
-        let places = routes.iter().enumerate().map(|(place, route)| (route.spec.name.clone(), place)).collect();
+        let places = routes
+            .iter()
+            .enumerate()
+            .map(|(place, route)| (route.spec.name.clone(), place))
+            .collect();
         Daemon {
             config,
             exit_when_done,
@@ -86,7 +90,9 @@ impl Daemon {
             let id = process.id();
             id.to_string() == name || (id.instance.is_some() && id.name.as_str() == name)
         };
-        (0..self.processes.len()).filter(|place| matches(&self.processes[*place])).collect()
+        (0..self.processes.len())
+            .filter(|place| matches(&self.processes[*place]))
+            .collect()
     }
 
     /// Something has changed that somebody may wait for.
@@ -116,8 +122,7 @@ impl Daemon {
     /// Tells an event to the log and to every Monitor.
     pub fn tell(&self, event: &Event) {
         super::journal::write(event);
-        let sequence = self.sequence.get() + 1;
-        self.sequence.set(sequence);
+        let sequence = self.next_sequence();
         // Nobody listens: then nobody is told.
         let _ = self.events.send(Arc::new(super::wire::event(event, sequence)));
         self.changed();
@@ -129,6 +134,20 @@ impl Daemon {
         self.tell(&Event { at, subject, detail });
     }
 
+    /// So many events of the relays were lost: the control plane was behind. Monitors are told like of any other gap.
+    pub fn tell_overrun(&self, lost: u64) {
+        tracing::warn!("{lost} events of routes were not told: there were too many at once");
+        let overrun = types::Event {
+            seq: self.next_sequence(),
+            at_usec: clock::realtime_usec(),
+            kind: "overrun".to_owned(),
+            subject: Subject::Daemon.to_string(),
+            detail: serde_json::Map::from_iter([("lost".to_owned(), lost.into())]),
+        };
+        let _ = self.events.send(Arc::new(overrun));
+        self.changed();
+    }
+
     /// The number of the last event.
     #[must_use]
     pub fn sequence(&self) -> u64 {
@@ -136,7 +155,7 @@ impl Daemon {
     }
 
     /// Counts an event that only Monitors are told.
-    pub fn next_sequence(&self) -> u64 {
+    fn next_sequence(&self) -> u64 {
         self.sequence.set(self.sequence.get() + 1);
         self.sequence.get()
     }

@@ -28,8 +28,17 @@ impl Wiring {
     /// Reads the graph off a config.
     #[must_use]
     pub fn new(config: &Config) -> Wiring {
-        let processes: Vec<ProcessId> = config.processes.iter().flat_map(crate::model::ProcessSpec::ids).collect();
-        let places = processes.iter().cloned().enumerate().map(|(place, id)| (id, place)).collect();
+        let processes: Vec<ProcessId> = config
+            .processes
+            .iter()
+            .flat_map(crate::model::ProcessSpec::ids)
+            .collect();
+        let places = processes
+            .iter()
+            .cloned()
+            .enumerate()
+            .map(|(place, id)| (id, place))
+            .collect();
         let mut wiring = Wiring {
             processes,
             places,
@@ -39,13 +48,21 @@ impl Wiring {
             let (mut feeding, mut fed) = (Vec::new(), Vec::new());
             for (i, source) in route.from.iter().enumerate() {
                 if let Some((process, stream)) = endpoint::stream_of(&source.endpoint) {
-                    wiring.outputs.entry(process.clone()).or_default().push((stream, (place, i)));
+                    wiring
+                        .outputs
+                        .entry(process.clone())
+                        .or_default()
+                        .push((stream, (place, i)));
                     feeding.extend(wiring.places.get(process));
                 }
             }
             for (i, destination) in route.to.iter().enumerate() {
                 if let Some((process, stream)) = endpoint::stream_of(&destination.endpoint) {
-                    wiring.inputs.entry(process.clone()).or_default().push((stream, (place, i)));
+                    wiring
+                        .inputs
+                        .entry(process.clone())
+                        .or_default()
+                        .push((stream, (place, i)));
                     fed.extend(wiring.places.get(process));
                 }
             }

@@ -37,11 +37,14 @@ impl StopOrder {
     #[must_use]
     pub fn to_ask(&self, is_down: impl Fn(usize) -> bool) -> Vec<usize> {
         let running: Vec<bool> = (0..self.before.len()).map(|process| !is_down(process)).collect();
-        let upstream: Vec<Vec<bool>> = (0..running.len()).map(|process| self.upstream(process, &running)).collect();
+        let upstream: Vec<Vec<bool>> = (0..running.len())
+            .map(|process| self.upstream(process, &running))
+            .collect();
         let asked = |process: usize| {
             let above = &upstream[process];
             // In a cycle, and whoever is upstream is in the same one.
-            let heads_a_cycle = above[process] && (0..above.len()).all(|other| !above[other] || upstream[other][process]);
+            let heads_a_cycle =
+                above[process] && (0..above.len()).all(|other| !above[other] || upstream[other][process]);
             running[process] && (!self.fed[process] || heads_a_cycle)
         };
         (0..running.len()).filter(|process| asked(*process)).collect()
@@ -93,6 +96,10 @@ mod tests {
         let alone = order(1, &[(Some(0), 0)]);
         assert_eq!(alone.to_ask(|_| false), [0]);
         let broken = order(4, &[(Some(0), 1), (Some(1), 2), (Some(2), 1)]);
-        assert_eq!(broken.to_ask(|p| p == 0 || p == 1), [3], "2 gets an end of file of what 1 left");
+        assert_eq!(
+            broken.to_ask(|p| p == 0 || p == 1),
+            [3],
+            "2 gets an end of file of what 1 left"
+        );
     }
 }

@@ -183,6 +183,11 @@ pub trait Destination {
         0
     }
 
+    /// The write end that is kept while nobody reads it.
+    fn kept(&self) -> Option<&Arc<OwnedFd>> {
+        None
+    }
+
     /// What it was given is dropped from now on, as far as it is not written yet.
     fn abort(&mut self) {}
 

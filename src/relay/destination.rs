@@ -75,6 +75,14 @@ impl Destination {
         self.queue.bytes() + (self.sent - self.bytes())
     }
 
+    /// The pipe that its reader reads, while the daemon has its write end.
+    pub fn pipe(&self) -> Option<&std::sync::Arc<std::os::fd::OwnedFd>> {
+        // What stands in a staging pipe is queued, and no reader's.
+        let staged = self.kind.written().is_some();
+        let end = self.end.as_ref().filter(|end| end.is_pipe() && !staged);
+        end.map(WriteEnd::descriptor).or_else(|| self.kind.kept())
+    }
+
     /// Everything that it was ever given, wherever it is now.
     pub fn accounted(&self) -> u64 {
         self.queue.bytes() + self.sent + self.dropped

@@ -43,10 +43,7 @@ impl RelayedRoute {
             shown.close_cause.clone_from(&destination.close_cause);
             shown.waits_by = destination.kind.waits_by();
             shown.trouble = destination.kind.trouble().or_else(|| self.stall.clone());
-            share(
-                &mut shown.descriptor,
-                destination.end.as_ref().map(crate::transport::WriteEnd::descriptor),
-            );
+            share(&mut shown.descriptor, destination.pipe());
         }
     }
 }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::decide::process::Process;
-use crate::model::{Event, Moment, ProcessId, ProcessSnapshot, ProcessSpec, Stream};
+use crate::model::{Event, Moment, ProcessId, ProcessSnapshot, ProcessSpec, ProcessState, Stream};
 
 /// Which of a process's streams routes feed and take. The other outputs go where the spec says (log or /dev/null); a
 /// stdin that no route feeds is /dev/null.
@@ -143,6 +143,12 @@ impl Handle {
     #[must_use]
     pub fn snapshot(&self) -> ProcessSnapshot {
         self.snapshot.borrow().clone()
+    }
+
+    /// In which state it is now.
+    #[must_use]
+    pub fn state(&self) -> ProcessState {
+        self.snapshot.borrow().state
     }
 
     /// Tells it something. Never waits; after [`Handle::stopped`] it does nothing, and a reply channel is dropped.

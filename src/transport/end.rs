@@ -193,6 +193,12 @@ impl WriteEnd {
         &self.descriptor
     }
 
+    /// False for what always takes everything.
+    #[must_use]
+    pub fn is_pipe(&self) -> bool {
+        self.registered.is_some()
+    }
+
     /// Writes without waiting. At least one of `buffers` has a byte.
     pub fn write(&self, buffers: &[IoSlice<'_>]) -> io::Result<Wrote> {
         self.attempt(|descriptor| {

@@ -229,13 +229,7 @@ impl Route {
     /// A reader that leaves while the route is drained by hand is not waited for: nobody promised that one will come.
     fn destination_gone(&mut self, i: usize, actions: &mut Vec<Action>) -> bool {
         let (rule, phase) = &self.destinations[i];
-        let drained_by_hand = matches!(
-            self.phase,
-            Phase::Draining {
-                cause: CloseCause::Drained,
-                ..
-            }
-        );
+        let drained_by_hand = matches!(self.phase, Phase::Draining { by_hand: true, .. });
         let draining = matches!(phase, DestinationPhase::Draining { .. });
         if rule.close_when_gone || (draining && drained_by_hand) {
             self.end_destination(i, &CloseCause::PeerGone, actions)
@@ -255,10 +249,8 @@ impl Route {
     }
 
     fn destination_flushed(&mut self, i: usize, actions: &mut Vec<Action>) -> bool {
-        let Phase::Draining { cause, .. } = self.phase.clone() else {
-            return false;
-        };
-        matches!(self.destinations[i].1, DestinationPhase::Draining { .. }) && self.end_destination(i, &cause, actions)
+        matches!(self.destinations[i].1, DestinationPhase::Draining { .. })
+            && self.end_destination(i, &CloseCause::Drained, actions)
     }
 
     fn revive_source(&mut self, i: usize) -> bool {
@@ -286,16 +278,10 @@ impl Route {
         ended
     }
 
-    /// A closed route is opened again by the operator unless all of it ended by end of file.
+    /// A closed route is opened again by the operator unless its sources ended by end of file.
     fn reopen(&mut self) -> bool {
         let worth = |cause: &CloseCause| *cause != CloseCause::Eof;
-        let any = self.sources.iter().filter_map(SourcePhase::cause).any(worth)
-            || self
-                .destinations
-                .iter()
-                .filter_map(|(_, phase)| phase.cause())
-                .any(worth);
-        let reopens = self.phase == Phase::Closed && any;
+        let reopens = self.phase == Phase::Closed && self.sources.iter().filter_map(SourcePhase::cause).any(worth);
         if reopens {
             self.open_again(worth);
         }
@@ -334,7 +320,8 @@ impl Route {
     fn drain(&mut self, by: Moment, actions: &mut Vec<Action>) -> bool {
         match &mut self.phase {
             Phase::Closed => false,
-            Phase::Draining { deadline, .. } => {
+            Phase::Draining { by_hand, deadline } => {
+                *by_hand = true;
                 let earlier = deadline.is_none_or(|before| by < before);
                 if earlier {
                     *deadline = Some(by);
@@ -343,7 +330,7 @@ impl Route {
             }
             Phase::Running => {
                 self.phase = Phase::Draining {
-                    cause: CloseCause::Drained,
+                    by_hand: true,
                     deadline: Some(by),
                 };
                 self.gate.resume(PauseReason::Operator);
@@ -408,7 +395,7 @@ impl Route {
     fn drain_destinations(&mut self) {
         if self.phase == Phase::Running {
             self.phase = Phase::Draining {
-                cause: CloseCause::Eof,
+                by_hand: false,
                 deadline: None,
             };
         }

@@ -11,8 +11,8 @@ pub enum Phase {
     Running,
     /// No new byte is taken but what stood in the sources; what was accepted is written out.
     Draining {
-        /// What its destinations end with: `Eof`, or `Drained` when somebody asked.
-        cause: CloseCause,
+        /// Somebody asked, rather than the sources having come to their end.
+        by_hand: bool,
         /// Then the rest is dropped and counted.
         deadline: Option<Moment>,
     },

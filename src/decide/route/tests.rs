@@ -94,7 +94,7 @@ fn the_end_of_the_last_source_drains_and_closes() {
         [
             Action::EndDestination {
                 destination: 0,
-                cause: CloseCause::Eof
+                cause: CloseCause::Drained
             },
             Action::Closed
         ]

@@ -219,6 +219,13 @@ impl Destination for FifoDestination {
         }
     }
 
+    fn kept(&self) -> Option<&Arc<OwnedFd>> {
+        match &self.state {
+            State::NoReader(kept) => kept.as_ref(),
+            State::Unopened | State::Lent | State::Over => None,
+        }
+    }
+
     fn waits_by(&self) -> Option<&'static str> {
         match (&self.state, &self.watch) {
             (State::NoReader(_), Some(_)) => Some("inotify"),

@@ -1,0 +1,316 @@
+//! What the control socket can ask of the daemon.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+
+use super::state::Daemon;
+use super::wire;
+use crate::control::backend::{Backend, Subscription};
+use crate::control::error::Error;
+use crate::control::types;
+use crate::model::{CloseCause, ProcessState, RouteState};
+use crate::relay::{self, RouteHandle};
+use crate::supervise;
+use crate::sys::clock;
+
+/// The daemon, as the control server sees it.
+pub struct Control {
+    /// What it asks.
+    pub daemon: Rc<Daemon>,
+    /// Told when somebody wants the daemon to stop.
+    pub stop: Rc<Notify>,
+}
+
+impl Control {
+    fn route(&self, name: &str) -> Result<&RouteHandle, Error> {
+        self.daemon
+            .route(name)
+            .ok_or_else(|| Error::NoSuchRoute(name.to_owned()))
+    }
+
+    fn processes(&self, name: &str) -> Result<Vec<usize>, Error> {
+        let places = self.daemon.processes_named(name);
+        if places.is_empty() {
+            Err(Error::NoSuchProcess(name.to_owned()))
+        } else {
+            Ok(places)
+        }
+    }
+
+    async fn tell_route(
+        &self,
+        name: &str,
+        command: impl FnOnce(oneshot::Sender<bool>) -> relay::Command,
+    ) -> Result<bool, Error> {
+        let route = self.route(name)?;
+        let (reply, answer) = oneshot::channel();
+        route.send(command(reply));
+        answer
+            .await
+            .map_err(|_| Error::Failed(format!("route {name} has ended: the daemon is stopping")))
+    }
+
+    /// Tells each of the processes; whether anything changed.
+    async fn tell_processes(
+        &self,
+        places: &[usize],
+        command: impl Fn(oneshot::Sender<bool>) -> supervise::Command,
+    ) -> Result<bool, Error> {
+        let answers: Vec<oneshot::Receiver<bool>> = places
+            .iter()
+            .map(|place| {
+                let (reply, answer) = oneshot::channel();
+                self.daemon.processes[*place].send(command(reply));
+                answer
+            })
+            .collect();
+        let mut changed = false;
+        for answer in answers {
+            changed |= answer.await.map_err(|_| stopping())?;
+        }
+        Ok(changed)
+    }
+
+    async fn wait_for(&self, places: &[usize], reached: impl Fn(ProcessState) -> bool) {
+        let all = || {
+            places
+                .iter()
+                .all(|place| reached(self.daemon.processes[*place].state()))
+        };
+        self.daemon.wait_until(all).await;
+    }
+
+    /// Waits until each of the processes runs, or has run; an error when one cannot.
+    async fn wait_for_start(&self, places: &[usize]) -> Result<(), Error> {
+        let underway = |state| {
+            matches!(
+                state,
+                ProcessState::Waiting | ProcessState::Starting | ProcessState::Stopping
+            )
+        };
+        self.wait_for(places, |state| !underway(state)).await;
+        for place in places {
+            let snapshot = self.daemon.processes[*place].snapshot();
+            if snapshot.state == ProcessState::Failed {
+                let why = snapshot
+                    .last_exit
+                    .map_or_else(|| "it failed".to_owned(), |exit| exit.to_string());
+                return Err(Error::Failed(format!("process {}: {why}", snapshot.id)));
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_when_stopping(&self) -> Result<(), Error> {
+        if self.daemon.stopping.borrow().is_some() {
+            Err(stopping())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn status(&self) -> types::Status {
+        let daemon = &self.daemon;
+        let mut routes: BTreeMap<String, u64> = BTreeMap::new();
+        for route in &daemon.routes {
+            *routes.entry(daemon.shown_state(route).as_str().to_owned()).or_default() += 1;
+        }
+        let mut processes: BTreeMap<String, u64> = BTreeMap::new();
+        for process in &daemon.processes {
+            *processes.entry(process.state().as_str().to_owned()).or_default() += 1;
+        }
+        let age = clock::now().usec_since(daemon.started_at);
+        types::Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: i32::try_from(std::process::id()).unwrap_or_default(),
+            started_at_usec: clock::realtime_usec().saturating_sub(age),
+            generation: 1,
+            life: 1,
+            config_paths: daemon
+                .config
+                .files
+                .iter()
+                .map(|file| file.path.display().to_string())
+                .collect(),
+            routes,
+            processes,
+            last_reload_error: None,
+        }
+    }
+
+    fn all_routes(&self) -> Vec<types::Route> {
+        self.daemon
+            .routes
+            .iter()
+            .map(|route| self.daemon.shown_route(route))
+            .collect()
+    }
+
+    fn all_processes(&self) -> Vec<types::Process> {
+        self.daemon
+            .processes
+            .iter()
+            .map(|process| wire::process(&process.snapshot()))
+            .collect()
+    }
+}
+
+fn stopping() -> Error {
+    Error::Busy("the daemon is stopping".to_owned())
+}
+
+impl Backend for Control {
+    async fn status(&self) -> Result<types::Status, Error> {
+        Ok(self.status())
+    }
+
+    async fn list_routes(&self, name: Option<&str>) -> Result<Vec<types::Route>, Error> {
+        match name {
+            None => Ok(self.all_routes()),
+            Some(name) => Ok(vec![self.daemon.shown_route(self.route(name)?)]),
+        }
+    }
+
+    async fn list_processes(&self, name: Option<&str>) -> Result<Vec<types::Process>, Error> {
+        let Some(name) = name else {
+            return Ok(self.all_processes());
+        };
+        let places = self.processes(name)?;
+        Ok(places
+            .into_iter()
+            .map(|place| wire::process(&self.daemon.processes[place].snapshot()))
+            .collect())
+    }
+
+    async fn pause_route(&self, name: &str) -> Result<bool, Error> {
+        self.tell_route(name, relay::Command::Pause).await
+    }
+
+    async fn resume_route(&self, name: &str) -> Result<bool, Error> {
+        self.refuse_when_stopping()?;
+        self.tell_route(name, relay::Command::Resume).await
+    }
+
+    async fn drain_route(&self, name: &str, timeout: Option<Duration>, wait: bool) -> Result<bool, Error> {
+        let timeout = timeout.unwrap_or(self.daemon.config.daemon.drain_timeout);
+        let changed = if timeout.is_zero() {
+            self.tell_route(name, |reply| relay::Command::Abort(CloseCause::Aborted, reply))
+                .await?
+        } else {
+            let deadline = clock::now() + timeout;
+            self.tell_route(name, |reply| relay::Command::Drain(deadline, reply))
+                .await?
+        };
+        if wait {
+            let route = self.route(name)?;
+            let ended = |state| !matches!(state, RouteState::Draining);
+            self.daemon
+                .wait_until(|| ended(route.cell.with(|cell| cell.state)))
+                .await;
+        }
+        Ok(changed)
+    }
+
+    async fn start_process(&self, name: &str, wait: bool) -> Result<bool, Error> {
+        let places = self.processes(name)?;
+        self.refuse_when_stopping()?;
+        places.iter().for_each(|place| self.daemon.revive_routes_of(*place));
+        let changed = self
+            .tell_processes(&places, |reply| supervise::Command::Start { reply })
+            .await?;
+        if wait {
+            self.wait_for_start(&places).await?;
+        }
+        Ok(changed)
+    }
+
+    async fn stop_process(&self, name: &str, wait: bool) -> Result<bool, Error> {
+        let places = self.processes(name)?;
+        let changed = self
+            .tell_processes(&places, |reply| supervise::Command::Stop { reply })
+            .await?;
+        if wait {
+            let down = |state| {
+                matches!(
+                    state,
+                    ProcessState::Stopped | ProcessState::Finished | ProcessState::Failed
+                )
+            };
+            self.wait_for(&places, down).await;
+        }
+        Ok(changed)
+    }
+
+    async fn restart_process(&self, name: &str, wait: bool) -> Result<bool, Error> {
+        let places = self.processes(name)?;
+        self.refuse_when_stopping()?;
+        places.iter().for_each(|place| self.daemon.revive_routes_of(*place));
+        let changed = self
+            .tell_processes(&places, |reply| supervise::Command::Restart { reply })
+            .await?;
+        if wait {
+            self.wait_for_start(&places).await?;
+        }
+        Ok(changed)
+    }
+
+    async fn signal_process(&self, name: &str, signal: &str) -> Result<(), Error> {
+        let places = self.processes(name)?;
+        let number = signal_number(signal).ok_or_else(|| Error::InvalidParameter("signal".to_owned()))?;
+        for place in places {
+            let (reply, answer) = oneshot::channel();
+            self.daemon.processes[place].send(supervise::Command::Signal { number, reply });
+            answer.await.map_err(|_| stopping())?.map_err(Error::Failed)?;
+        }
+        Ok(())
+    }
+
+    async fn get_config(&self) -> Result<Vec<types::ConfigFile>, Error> {
+        let files = self.daemon.config.files.iter();
+        Ok(files
+            .map(|file| types::ConfigFile {
+                path: file.path.display().to_string(),
+                text: file.text.clone(),
+            })
+            .collect())
+    }
+
+    async fn subscribe(&self) -> Result<Subscription, Error> {
+        let events = self.daemon.events.subscribe();
+        let snapshot = types::Snapshot {
+            status: self.status(),
+            routes: self.all_routes(),
+            processes: self.all_processes(),
+        };
+        Ok(Subscription {
+            seq: self.daemon.sequence(),
+            at_usec: clock::realtime_usec(),
+            snapshot,
+            events,
+        })
+    }
+
+    async fn shutdown(&self) -> Result<(), Error> {
+        self.stop.notify_one();
+        Ok(())
+    }
+}
+
+/// `SIGTERM`, `TERM`, `term` or `15`.
+fn signal_number(text: &str) -> Option<i32> {
+    if let Ok(number) = text.parse::<i32>() {
+        return (1..=nix::libc::SIGRTMAX()).contains(&number).then_some(number);
+    }
+    let name = text.to_ascii_uppercase();
+    let name = if name.starts_with("SIG") {
+        name
+    } else {
+        format!("SIG{name}")
+    };
+    name.parse::<nix::sys::signal::Signal>()
+        .ok()
+        .map(|signal| signal as i32)
+}

@@ -1,0 +1,192 @@
+//! From a checked config to a running daemon and back to an exit code.
+
+use std::io;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
+use signal_hook_tokio::Signals;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::LocalSet;
+
+use super::arguments::Arguments;
+use super::lock::Lock;
+use super::state::Daemon;
+use super::wiring::Wiring;
+use super::{log, say, service};
+use crate::config;
+use crate::endpoint::ends::Taken;
+use crate::model::{Config, ProcessId, ProcessState};
+use crate::relay::{self, RelayThread, RouteHandle};
+use crate::supervise;
+use crate::sys;
+
+/// Runs until it is told to stop, or until everything is done.
+pub(super) fn run(config: Config, arguments: &Arguments) -> ExitCode {
+    let lock = match Lock::take(&config.daemon.runtime_directory) {
+        Ok(lock) => lock,
+        Err(error) => return fail(&error),
+    };
+    let log = log::start(config.daemon.log_level);
+    warn(&config, arguments);
+    if let Err(error) = sys::process::raise_nofile() {
+        tracing::warn!("cannot raise the limit of open files: {error}");
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let ended = LocalSet::new().block_on(&runtime, live(config, arguments.exit_when_done));
+    drop((log, lock));
+    match ended {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    let mut text = format!("sluiced: {error}");
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        text.push_str(&format!(": {deeper}"));
+        cause = deeper.source();
+    }
+    say(&format!("{text}\n"));
+    ExitCode::FAILURE
+}
+
+fn warn(config: &Config, arguments: &Arguments) {
+    let endless = if arguments.exit_when_done {
+        config::never_ending(config)
+    } else {
+        Vec::new()
+    };
+    for warning in config::cycles(config) {
+        tracing::warn!("{warning}");
+    }
+    for warning in endless {
+        tracing::warn!("--exit-when-done will never end: {warning}");
+    }
+}
+
+/// Why the daemon could not be started.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    /// A thread or a descriptor could not be had.
+    #[error("cannot {0}")]
+    Io(&'static str, #[source] io::Error),
+}
+
+async fn live(config: Config, exit_when_done: bool) -> Result<ExitCode, StartError> {
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR2])
+        .map_err(|error| StartError::Io("set up the signal handlers", error))?;
+    let (notices_in, notices) = mpsc::unbounded_channel();
+    let (daemon, relayed) = start(config, exit_when_done, &notices_in)?;
+    tokio::task::spawn_local(hear_processes(Rc::clone(&daemon), notices));
+    tokio::task::spawn_local(hear_relays(Rc::clone(&daemon), relayed));
+    let asked = Rc::new(Notify::new());
+    tokio::task::spawn_local(hear_signals(signals, Rc::clone(&asked)));
+    spawn_service(&daemon);
+    let done = tokio::select! {
+        () = asked.notified() => false,
+        () = done(&daemon) => true,
+    };
+    daemon.stop(asked.notified()).await;
+    let well = !done || daemon.ended_well();
+    for route in &daemon.routes {
+        route.send(relay::Command::Stop);
+    }
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn done(daemon: &Daemon) {
+    if daemon.exit_when_done {
+        daemon.wait_until(|| daemon.is_done()).await;
+    } else {
+        std::future::pending().await
+    }
+}
+
+fn spawn_service(daemon: &Rc<Daemon>) {
+    if service::is_listened_to() {
+        service::ready(daemon);
+        let (status, watchdog) = (Rc::clone(daemon), Rc::clone(daemon));
+        tokio::task::spawn_local(async move { service::keep_status(&status).await });
+        tokio::task::spawn_local(async move { service::keep_watchdog(&watchdog).await });
+    }
+}
+
+/// Starts the relay threads, the routes and the processes.
+fn start(
+    config: Config,
+    exit_when_done: bool,
+    notices: &mpsc::UnboundedSender<supervise::Notice>,
+) -> Result<(Rc<Daemon>, relay::Notices), StartError> {
+    let (reports, relayed) = relay::reports();
+    let taken = Arc::new(Taken::default());
+    let threads: Vec<RelayThread> = (0..config.daemon.relay_threads)
+        .map(|number| RelayThread::start(number, Arc::clone(&taken), reports.clone()))
+        .collect::<io::Result<_>>()
+        .map_err(|error| StartError::Io("start a relay thread", error))?;
+    let threaded = std::iter::zip(&config.routes, threads.iter().cycle());
+    let routes: Vec<RouteHandle> = threaded
+        .map(|(route, thread)| thread.relay(Arc::new(route.clone())))
+        .collect();
+    let wiring = Wiring::new(&config);
+    let mut processes = Vec::new();
+    for spec in &config.processes {
+        let spec = Arc::new(spec.clone());
+        for id in spec.ids() {
+            let wired = wiring.of_process(&id);
+            processes.push(supervise::start(Arc::clone(&spec), id, wired, notices.clone()));
+        }
+    }
+    let daemon = Rc::new(Daemon::new(config, exit_when_done, wiring, threads, routes, processes));
+    let down = |process: &&supervise::Handle| process.snapshot().state == ProcessState::Stopped;
+    let stopped: Vec<ProcessId> = daemon
+        .processes
+        .iter()
+        .filter(down)
+        .map(|process| process.id().clone())
+        .collect();
+    for process in &stopped {
+        daemon.tell_down(process);
+    }
+    Ok((daemon, relayed))
+}
+
+async fn hear_processes(daemon: Rc<Daemon>, mut notices: mpsc::UnboundedReceiver<supervise::Notice>) {
+    while let Some(notice) = notices.recv().await {
+        daemon.hear_process(notice);
+    }
+}
+
+async fn hear_relays(daemon: Rc<Daemon>, mut relayed: relay::Notices) {
+    loop {
+        tokio::select! {
+            Some(event) = relayed.events.recv() => daemon.tell(&event),
+            Some(report) = relayed.reports.recv() => daemon.hear_route(report),
+            else => return,
+        }
+        let lost = relayed.take_lost();
+        if lost > 0 {
+            daemon.tell_overrun(lost);
+        }
+    }
+}
+
+async fn hear_signals(mut signals: Signals, asked: Rc<Notify>) {
+    while let Some(signal) = signals.next().await {
+        match signal {
+            SIGTERM | SIGINT => asked.notify_one(),
+            SIGHUP => tracing::warn!("SIGHUP: reloading is not supported yet; restart the daemon to change its config"),
+            _ => tracing::warn!("SIGUSR2: upgrading is not supported yet; restart the daemon to replace its binary"),
+        }
+    }
+}
