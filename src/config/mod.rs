@@ -72,7 +72,8 @@ fn check(inputs: Vec<Input>, environment: &Environment) -> Result<Config, Diagno
     let mut report = Report::new(&sources);
     report.unreadable(&inputs);
 
-    let trees = syntax::trees(&sources, &mut report);
+    let texts = syntax::legible(&sources, &mut report);
+    let trees = syntax::trees(&texts);
     let root = Root::merge(&trees, &mut report);
     let daemon = daemon::daemon(&root, environment, &mut report);
     let control = daemon::control(&root, &daemon, &mut report);

@@ -5,6 +5,9 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::place::{Place, Source};
 use super::read::Input;
 
+/// In a text with more broken lines than these, anything may be hidden.
+const MOST_BROKEN: usize = 100;
+
 /// Collects what is wrong, in whatever order it is found.
 pub(super) struct Report<'t> {
     sources: &'t [Source<'t>],
@@ -57,15 +60,27 @@ impl<'t> Report<'t> {
         });
     }
 
-    /// The text at this place is no TOML. One mistake can make many such errors; the first of each line is told.
-    pub(super) fn syntax(&mut self, place: Place, message: impl Into<String>, help: Option<String>) {
+    /// The text at this place is no TOML. One mistake can make many such errors; the first of each line is told. False
+    /// when it was not.
+    pub(super) fn syntax(&mut self, place: Place, message: impl Into<String>, help: Option<String>) -> bool {
         let line = self
             .sources
             .get(place.file)
             .map_or(0, |source| source.line_of(place.start));
-        if self.broken.insert((place.file, line)) {
+        let first = self.broken.insert((place.file, line));
+        if first {
             self.push(place, message.into(), help);
         }
+        first
+    }
+
+    /// This line is no TOML, and why has been told.
+    pub(super) fn broken(&mut self, place: Place) {
+        let line = self
+            .sources
+            .get(place.file)
+            .map_or(0, |source| source.line_of(place.start));
+        self.broken.insert((place.file, line));
     }
 
     /// Files that gave no text.
@@ -95,6 +110,7 @@ impl<'t> Report<'t> {
     /// Whether `word` may have been written where nothing could be understood.
     pub(super) fn may_hide(&self, word: &str) -> bool {
         self.incomplete
+            || self.broken.len() > MOST_BROKEN
             || self.broken.iter().any(|(file, line)| {
                 let source = self.sources.get(*file);
                 source.is_some_and(|source| source.line(*line).1.is_none_or(|text| text.contains(word)))

@@ -41,8 +41,8 @@ pub(super) struct Section<'t> {
     /// What to point at when something is missing in it.
     pub(super) at: Place,
     entries: HashMap<&'t str, Entry<'t>>,
-    /// There were keys that are not known here.
-    unknown: bool,
+    /// The keys that are not known here.
+    unknown: Vec<&'t str>,
 }
 
 /// All files as one.
@@ -156,7 +156,11 @@ impl<'t> Section<'t> {
             let message = format!("unknown key `{}` in {}", entry.key, shape.name);
             report.error(entry.at, message, advice(shape, entry.key));
         }
-        let unknown = entries.iter().any(|entry| !shape.keys.contains(&entry.key));
+        let unknown = entries
+            .iter()
+            .map(|entry| entry.key)
+            .filter(|key| !shape.keys.contains(key))
+            .collect();
         let known = entries.into_iter().filter(|entry| shape.keys.contains(&entry.key));
         let entries = unique(known, shape.name, report);
         Section {
@@ -174,7 +178,7 @@ impl<'t> Section<'t> {
 
     /// Whether there was no key that is unknown.
     pub(super) fn has_only_known_keys(&self) -> bool {
-        !self.unknown
+        self.unknown.is_empty()
     }
 
     /// The entries in the order in which they were written.
@@ -241,7 +245,9 @@ impl<'t> Section<'t> {
 
     /// A key has to be there; `help` says what to write.
     pub(super) fn require(&self, key: &'static str, help: &str, report: &mut Report<'_>) {
-        if self.entry(key).is_none() && !report.may_hide(key) {
+        // A key that was probably meant to be this one has been told of.
+        let misspelt = self.unknown.iter().any(|given| nearest::likely(given, [key]).is_some());
+        if self.entry(key).is_none() && !misspelt && !report.may_hide(key) {
             report.error(self.at, format!("`{key}` is missing here"), help);
         }
     }

@@ -1,4 +1,7 @@
-//! From text to a tree, with every syntax error that can be told apart.
+//! From text to a tree, with every syntax error that can be told apart. What is broken is blanked out, line by line, so
+//! that the rest is still checked.
+
+use std::borrow::Cow;
 
 use toml::Spanned;
 use toml::de::DeTable;
@@ -11,41 +14,179 @@ use super::report::Report;
 /// of dots would overflow the stack.
 const DEEPEST_KEY: usize = 16;
 
-/// One tree for each file, in the same order; what could not be understood is not in it.
-pub(super) fn trees<'t>(sources: &[Source<'t>], report: &mut Report<'_>) -> Vec<Spanned<DeTable<'t>>> {
-    sources
-        .iter()
-        .enumerate()
-        .map(|(file, source)| tree(file, source.text, report))
-        .collect()
+/// How often a file is looked at again after what was broken in it has been blanked out.
+const ROUNDS: usize = 8;
+
+/// The text of each file with what is no TOML told and blanked out, so that all else keeps its place.
+pub(super) fn legible<'t>(sources: &[Source<'t>], report: &mut Report<'_>) -> Vec<Cow<'t, str>> {
+    let legible = |(file, source): (usize, &Source<'t>)| repaired(file, source.text, report);
+    sources.iter().enumerate().map(legible).collect()
 }
 
-fn tree<'t>(file: usize, text: &'t str, report: &mut Report<'_>) -> Spanned<DeTable<'t>> {
-    if let Some((start, end)) = too_deep(text) {
-        let message = format!("a key of more than {DEEPEST_KEY} parts, so nothing of this file was checked");
-        report.syntax(
-            Place { file, start, end },
-            message,
-            Some("no key is that deep".to_owned()),
-        );
-        report.incomplete();
-        return Spanned::new(0..0, DeTable::new());
+/// One tree for each text, in the same order.
+pub(super) fn trees<'t>(texts: &'t [Cow<'_, str>]) -> Vec<Spanned<DeTable<'t>>> {
+    texts.iter().map(|text| DeTable::parse_recoverable(text).0).collect()
+}
+
+fn repaired<'t>(file: usize, text: &'t str, report: &mut Report<'_>) -> Cow<'t, str> {
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..ROUNDS {
+        if let Some((start, end)) = too_deep(&text) {
+            let message = format!("a key of more than {DEEPEST_KEY} parts");
+            report.syntax(
+                Place { file, start, end },
+                message,
+                Some("no key is that deep".to_owned()),
+            );
+            report.incomplete();
+            return Cow::Borrowed("");
+        }
+        let (broken, sound) = broken(file, &text, report);
+        if sound {
+            return text;
+        }
+        if broken.is_empty() {
+            break;
+        }
+        let mut bytes = text.into_owned().into_bytes();
+        for Place { start, end, .. } in broken {
+            blank(&mut bytes, start, end);
+        }
+        text = Cow::Owned(String::from_utf8(bytes).unwrap_or_default());
     }
-    let (tree, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
+    report.incomplete();
+    text
+}
+
+/// Tells what is broken, and gives the lines without which it would not be, each once, and whether nothing is.
+fn broken(file: usize, text: &str, report: &mut Report<'_>) -> (Vec<Place>, bool) {
+    let (mut broken, mut sound) = (Vec::new(), true);
+    let mut repeats = Repeats::default();
+    for error in DeTable::parse_recoverable(text).1 {
         let span = error.span().unwrap_or(text.len()..text.len());
-        let place = Place {
-            file,
-            start: span.start,
-            end: span.end,
-        };
-        report.syntax(
-            place,
-            format!("this is not TOML: {}", error.message()),
-            advice(&error, text),
-        );
+        let (start, end) = (span.start, span.end);
+        let place = Place { file, start, end };
+        if error.message() == "duplicate key" {
+            repeats.tell(text, place, report);
+            continue;
+        }
+        sound = false;
+        let advice = advice(&error, report.text(place));
+        if !report.syntax(place, format!("this is not TOML: {}", error.message()), advice) {
+            continue;
+        }
+        // A list that is not closed swallows the rest of the file: the rest is looked at again without it.
+        if let Some(start) = unclosed(&error, text, start) {
+            report.broken(Place { start, ..place });
+            let end = line_start(text, place.start).saturating_sub(1);
+            return (vec![Place { file, start, end }], false);
+        }
+        broken.push(place);
     }
-    tree
+    (broken, sound)
+}
+
+/// Overwrites the lines of `start..end` with spaces. Whole lines, so that no character is cut.
+fn blank(bytes: &mut [u8], start: usize, end: usize) {
+    let before = bytes.get(..start).unwrap_or_default();
+    let from = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
+    let after = bytes.get(end.max(start)..).unwrap_or_default();
+    let to = memchr::memchr(b'\n', after).map_or(bytes.len(), |at| at + end.max(start));
+    for byte in bytes.get_mut(from..to).unwrap_or_default() {
+        if *byte != b'\n' {
+            *byte = b' ';
+        }
+    }
+}
+
+fn line_start(text: &str, offset: usize) -> usize {
+    text.get(..offset)
+        .and_then(|before| before.rfind('\n'))
+        .map_or(0, |end| end + 1)
+}
+
+/// Where a list was opened that misses its end before `start`, where something else than an element begins.
+fn unclosed(error: &toml::de::Error, text: &str, start: usize) -> Option<usize> {
+    if !error.message().starts_with("missing comma") {
+        return None;
+    }
+    let from = line_start(text, start);
+    let line = text.get(from..)?.lines().next()?.trim_start();
+    let assigns = line.split_once('=').is_some_and(|(key, _)| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_. ".contains(c);
+        !key.is_empty() && key.chars().all(plain)
+    });
+    if !assigns && !line.starts_with('[') {
+        return None;
+    }
+    let opened = text.get(..from)?.rfind('[')?;
+    Some(line_start(text, opened))
+}
+
+/// Keys and tables that are given twice in one file.
+#[derive(Default)]
+struct Repeats {
+    /// In a table that is repeated.
+    in_table: bool,
+    /// For how many the first place was looked for.
+    looked_for: usize,
+}
+
+impl Repeats {
+    /// How many are told with their first place: beyond that, looking for it would take too long.
+    const MOST: usize = 100;
+
+    /// Tells it once: what stands in a repeated table is not told again.
+    fn tell(&mut self, text: &str, place: Place, report: &mut Report<'_>) {
+        let from = line_start(text, place.start);
+        let header = text
+            .get(from..place.start)
+            .is_some_and(|lead| lead.trim_start().starts_with('['));
+        self.looked_for += 1;
+        let first = if self.looked_for <= Repeats::MOST {
+            earlier(text, place, header)
+        } else {
+            None
+        };
+        if !header && self.in_table && first.is_none() {
+            return report.broken(place);
+        }
+        self.in_table |= header;
+        let key = report.text(place);
+        let message = match first {
+            Some(start) => format!("`{key}` is given already, at {}", report.name(Place { start, ..place })),
+            None => format!("`{key}` is given already"),
+        };
+        report.syntax(place, message, Some("take one of the two out".to_owned()));
+    }
+}
+
+/// Where the key, or the table's header, at this place was given before, as far as a look at the lines tells.
+fn earlier(text: &str, place: Place, header: bool) -> Option<usize> {
+    let from = line_start(text, place.start);
+    let before = text.get(..from)?;
+    let lead = text.get(from..place.start)?.trim_start();
+    let key = text.get(place.start..place.end)?;
+    let mut end = before.len();
+    for line in before.split_inclusive('\n').rev() {
+        end -= line.len();
+        let indent = line.len() - line.trim_start().len();
+        let rest = line.get(indent..)?;
+        if header {
+            let follows = rest.strip_prefix(lead).and_then(|rest| rest.strip_prefix(key));
+            if follows.is_some_and(|rest| rest.starts_with(']')) {
+                return Some(end + indent + lead.len());
+            }
+        } else if rest.starts_with('[') {
+            return None;
+        } else if rest
+            .strip_prefix(key)
+            .is_some_and(|rest| rest.trim_start().starts_with(['=', '.']))
+        {
+            return Some(end + indent);
+        }
+    }
+    None
 }
 
 /// The first key that is too deep: its first and last part.
@@ -70,11 +211,15 @@ fn too_deep(text: &str) -> Option<(usize, usize)> {
 }
 
 /// What to do about the mistakes that people make.
-fn advice(error: &toml::de::Error, text: &str) -> Option<String> {
-    let found = error.span().and_then(|span| text.get(span)).unwrap_or_default();
-    if error.message().starts_with("duplicate key") {
-        return Some("a key, and a table, may be given once".to_owned());
+fn advice(error: &toml::de::Error, found: &str) -> Option<String> {
+    let message = error.message();
+    if message.starts_with("string values must be quoted") {
+        Some(format!("put it in quotes: {found:?}"))
+    } else if message.starts_with("missing comma") {
+        Some("put a comma before it, or close the list that begins above with ]".to_owned())
+    } else if message.starts_with("key with no value") {
+        Some("write it as key = value; a text ends with the quotes that it began with".to_owned())
+    } else {
+        None
     }
-    let quotable = found.starts_with(|c: char| c.is_ascii_alphanumeric()) && !found.contains('"');
-    quotable.then(|| format!("if it is a text, put it in quotes: \"{found}\""))
 }
