@@ -1,0 +1,144 @@
+use std::fs;
+use std::path::Path;
+
+use super::{check, process, route, told};
+
+/// Each file of `invalid/` ends with what is said of it, in order: `#! LINE:COL a part of the message`.
+#[test]
+fn every_mistake_is_told_once_and_at_its_place() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/invalid");
+    let mut files: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    assert!(files.len() >= 8, "{files:?}");
+    for path in files {
+        let text = fs::read_to_string(&path).unwrap();
+        let expected: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("#! ")).collect();
+        let told = told(&text);
+        let shown = format!("{}:\n{}", path.display(), told.join("\n"));
+        assert_eq!(told.len(), expected.len(), "{shown}");
+        for (told, expected) in told.iter().zip(expected) {
+            let (place, part) = expected.split_once(' ').unwrap();
+            assert!(told.starts_with(&format!("{place} ")), "expected {expected}\n{shown}");
+            assert!(told.contains(part), "expected {expected}\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn what_has_no_effect_yet_is_refused_and_its_default_is_not() {
+    let of_process = [
+        ("instances = 1", None),
+        ("user = \"nobody\"", None),
+        ("group = \"nobody\"", None),
+        ("umask = \"0022\"", None),
+        ("no-new-privileges = true", Some("no-new-privileges = false")),
+        ("limits = { nofile = 5 }", Some("limits = {}")),
+        ("nice = 5", Some("nice = 0")),
+        ("ready = \"notify\"", Some("ready = \"spawned\"")),
+        ("ready = \"fd:3\"", Some("ready = \"spawned\"")),
+        ("ready-timeout = \"1s\"", Some("ready-timeout = \"30s\"")),
+        ("watchdog = \"1s\"", None),
+    ];
+    let of_route = [
+        ("framing = \"lines\"", Some("framing = \"bytes\"")),
+        ("max-record = 1", Some("max-record = 65536")),
+        ("rate-limit = \"1MiB/s\"", None),
+        ("when-full = \"drop-newest\"", Some("when-full = \"block\"")),
+    ];
+    let of_control = [("group = \"adm\"", None), ("read-group = \"adm\"", None)];
+    let control = |line: &str| format!("[control]\n\n{line}\n");
+    let texts = (of_process
+        .iter()
+        .map(|(bad, good)| (process(bad), good.map(process), 3)))
+    .chain(of_route.iter().map(|(bad, good)| (route(bad), good.map(route), 4)))
+    .chain(
+        of_control
+            .iter()
+            .map(|(bad, good): &(_, Option<&str>)| (control(bad), good.map(control), 3)),
+    );
+    for (bad, good, line) in texts {
+        let told = told(&bad);
+        assert_eq!(told.len(), 1, "{bad}{told:?}");
+        assert!(
+            told[0].starts_with(&format!("{line}:")) && told[0].contains("not supported yet"),
+            "{bad}{told:?}"
+        );
+        if let Some(good) = good {
+            assert_eq!(super::told(&good), Vec::<String>::new(), "{good}");
+        }
+    }
+    let fd = told("[process.a]\ncommand = [\"cat\"]\n[route.r]\nfrom = \"process:a.fd3\"\nto = \"null\"\n");
+    assert!(
+        fd.len() == 1 && fd[0].contains("fd3") && fd[0].contains("not supported yet"),
+        "{fd:?}"
+    );
+    let tee = told("[route.r]\nfrom = \"fifo:a\"\nto = [\"fifo:b\", \"fifo:c\"]\npath = \"splice\"\n");
+    assert!(
+        tee.len() == 1 && tee[0].starts_with("4:8") && tee[0].contains("not supported yet"),
+        "{tee:?}"
+    );
+    let own = told("[route.r]\nfrom = \"fifo:a\"\nto = { fifo = \"b\", when-full = \"drop-oldest\" }\n");
+    assert!(
+        own.len() == 1 && own[0].starts_with("3:31") && own[0].contains("not supported yet"),
+        "{own:?}"
+    );
+}
+
+#[test]
+fn splice_is_refused_where_it_cannot_be() {
+    for (from, to, reason) in [
+        ("[\"fifo:a\", \"fifo:b\"]", "\"fifo:c\"", "several sources"),
+        ("\"fifo:a\"", "\"file:/x\"", "file:/x is no pipe"),
+        ("\"fifo:a\"", "\"null\"", "null is no pipe"),
+    ] {
+        let told = told(&format!("[route.r]\nfrom = {from}\nto = {to}\npath = \"splice\"\n"));
+        assert!(
+            told.len() == 1 && told[0].starts_with("4:8") && told[0].contains(reason),
+            "{told:?}"
+        );
+    }
+    assert!(told(&route("path = \"splice\"")).is_empty());
+}
+
+#[test]
+fn a_problem_looks_like_this() {
+    let text = "# ü\n[process.a]\n\tenvironment = { ä = 1 }\ncommand = [\"cat\"]\n";
+    let rendered = check(&[("/etc/sluiced/a.toml", text)]).unwrap_err().render(false);
+    let lines: Vec<&str> = rendered.lines().collect();
+    assert_eq!(lines[0], "error: `ä`: invalid type: integer `1`, expected a text");
+    assert_eq!(lines[1], " --> /etc/sluiced/a.toml:3:23");
+    assert!(
+        lines[3].starts_with("3 | ") && lines[3].ends_with("environment = { ä = 1 }"),
+        "{rendered}"
+    );
+    assert_eq!(
+        lines[4].chars().position(|c| c == '^'),
+        lines[3].chars().position(|c| c == '1'),
+        "{rendered}"
+    );
+    assert!(lines[6].starts_with("  = help: "), "{rendered}");
+    assert!(!rendered.contains('\u{1b}'), "{rendered}");
+    assert!(check(&[("a", text)]).unwrap_err().render(true).contains('\u{1b}'));
+}
+
+#[test]
+fn a_problem_is_json_for_programs() {
+    let diagnostics = check(&[("a.toml", "[daemon]\nlog-level = \"inof\"\n")]).unwrap_err();
+    let json = serde_json::to_value(&diagnostics).unwrap();
+    let help = "did you mean \"info\"? There are \"error\", \"warn\", \"info\", \"debug\", \"trace\"";
+    let expected = serde_json::json!([{
+        "file": "a.toml", "line": 2, "column": 13,
+        "message": "`log-level`: \"inof\" is not known here", "help": help,
+    }]);
+    assert_eq!(json, expected);
+}
+
+#[test]
+fn control_characters_of_a_config_do_not_reach_the_terminal() {
+    let text = "[daemon]\nlog-level = \"\\u001b[31m\" # \u{7f}\n'\u{9b}31m' = 1\n";
+    let rendered = check(&[("a\u{1b}[31m\n.toml", text)]).unwrap_err().render(false);
+    assert!(!rendered.chars().any(|c| c.is_control() && c != '\n'), "{rendered:?}");
+}
