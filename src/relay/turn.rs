@@ -42,7 +42,7 @@ impl RelayedRoute {
             calls: CALLS,
         };
         self.look_at_deadlines();
-        self.end_absent();
+        self.end_dry();
         self.flush();
         loop {
             let moved = match self.chooser.next() {
@@ -318,11 +318,14 @@ impl RelayedRoute {
         ));
     }
 
-    /// A source that is drained while there is nothing to read it from holds nothing: its process does not run.
-    fn end_absent(&mut self) {
+    /// A source that is drained and holds nothing has nothing to wait for, whatever keeps the route from reading; nor has
+    /// one whose process does not run.
+    fn end_dry(&mut self) {
         for i in 0..self.sources.len() {
-            let absent = self.sources[i].end.is_none() && !self.sources[i].kind.has_more();
-            if absent && matches!(self.machine.source(i), SourcePhase::Draining) {
+            let source = &self.sources[i];
+            let absent = source.end.is_none() && !source.kind.has_more();
+            let dry = absent || source.limit == Some(0);
+            if dry && matches!(self.machine.source(i), SourcePhase::Draining) {
                 self.tell(&Event::SourceDry(i));
             }
         }
