@@ -3,7 +3,7 @@
 use super::message::Report;
 use super::route::RelayedRoute;
 use crate::decide::pauses::Told;
-use crate::decide::route::Action;
+use crate::decide::route::{Action, Phase};
 use crate::model::{CloseCause, Event, EventDetail, Subject};
 use crate::sys::clock;
 
@@ -87,6 +87,8 @@ impl RelayedRoute {
         let detail = match told {
             None => return,
             Some(Told::Paused(reasons)) => EventDetail::RoutePaused { reasons },
+            // One that has closed is over, not resumed.
+            Some(Told::Resumed(_)) if *self.machine.phase() == Phase::Closed => return,
             Some(Told::Resumed(paused)) => EventDetail::RouteResumed { paused },
         };
         self.event(Subject::Route(self.spec.name.clone()), detail);
