@@ -10,6 +10,8 @@ use tokio_util::codec::Decoder;
 
 /// A message that is not finished may take so many bytes without asking the [`Budget`].
 const FREE: usize = 16 * 1024;
+/// What a connection starts to read into.
+pub(super) const ROOM: usize = 4096;
 
 /// Why no further message can be read from a connection.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +89,9 @@ impl Decoder for NulCodec {
                 return Err(CodecError::TooLong(self.limit));
             }
             self.scanned = buffer.len();
+            if buffer.is_empty() {
+                *buffer = BytesMut::with_capacity(ROOM);
+            }
             // What is allocated counts, not what is filled.
             let taken = buffer.capacity();
             self.charge(if taken > FREE { taken } else { 0 })?;
@@ -99,7 +104,7 @@ impl Decoder for NulCodec {
         }
         let message = buffer.split_to(length);
         buffer.advance(1);
-        if buffer.capacity() + length > FREE {
+        if length > FREE {
             // A connection that sent one long message does not keep the room for it.
             *buffer = BytesMut::from(&buffer[..]);
         }

@@ -1,7 +1,36 @@
-//! provisional
-#![allow(missing_docs)]
-pub mod backend;
+//! The control socket: the Varlink server that the daemon runs, and the client that `sluicectl` is built on.
+//!
+//! ```text
+//! listener → server → connection → request → dispatch → Backend (the daemon)
+//!                         link (bytes, codec)  monitor (events)
+//! ```
+//!
+//! May depend on `model` and `sys::clock`. The daemon implements [`Backend`]; nothing here knows the daemon. The IDL is
+//! in `io.sluiced.Relay.varlink`; docs/control-protocol.md tells of it in words.
+#![forbid(unsafe_code)]
+
+mod backend;
 pub mod call;
-pub mod codec;
-pub mod error;
+pub mod client;
+mod codec;
+mod connection;
+mod dispatch;
+mod error;
+mod hangup;
+mod link;
+mod listener;
+mod monitor;
+pub mod present;
+mod request;
+mod server;
+mod table;
 pub mod types;
+
+pub use backend::{Backend, Subscription};
+pub use dispatch::{RELAY_IDL, SERVICE_IDL};
+pub use error::{Error, WireError};
+pub use listener::{ListenError, Listener, from_activation, listen};
+pub use server::{Limits, Server};
+
+#[cfg(test)]
+mod idl_tests;

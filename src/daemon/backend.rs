@@ -8,9 +8,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::state::Daemon;
 use super::wire;
-use crate::control::backend::{Backend, Subscription};
-use crate::control::error::Error;
-use crate::control::types;
+use crate::control::{Backend, Error, Subscription, types};
 use crate::model::{CloseCause, ProcessState, RouteState};
 use crate::relay::{self, RouteHandle};
 use crate::supervise;
@@ -153,7 +151,7 @@ impl Control {
         self.daemon
             .processes
             .iter()
-            .map(|process| wire::process(&process.snapshot()))
+            .map(|process| wire::process(process))
             .collect()
     }
 }
@@ -181,7 +179,7 @@ impl Backend for Control {
         let places = self.processes(name)?;
         Ok(places
             .into_iter()
-            .map(|place| wire::process(&self.daemon.processes[place].snapshot()))
+            .map(|place| wire::process(&self.daemon.processes[place]))
             .collect())
     }
 

@@ -1,6 +1,8 @@
 //! From a checked config to a running daemon and back to an exit code.
 
+use std::future::Future;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,21 +12,37 @@ use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook_tokio::Signals;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
+use tokio_util::sync::CancellationToken;
 
 use super::arguments::Arguments;
+use super::backend::Control;
 use super::lock::Lock;
 use super::state::Daemon;
 use super::wiring::Wiring;
 use super::{log, say, service};
 use crate::config;
+use crate::control::{self, Limits, ListenError, Listener, Server};
 use crate::endpoint::ends::Taken;
 use crate::model::{Config, ProcessId, ProcessState};
 use crate::relay::{self, RelayThread, RouteHandle};
 use crate::supervise;
 use crate::sys;
 
+/// What the service manager passed: descriptors and their names.
+type Passed = Vec<(OwnedFd, String)>;
+
 /// Runs until it is told to stop, or until everything is done.
 pub(super) fn run(config: Config, arguments: &Arguments) -> ExitCode {
+    // First of all: what is passed is known by its number.
+    let passed = match sys::activation::take() {
+        Ok(passed) => passed,
+        Err(error) => {
+            return fail(&StartError::Io(
+                "take the sockets that the service manager passed",
+                error,
+            ));
+        }
+    };
     let lock = match Lock::take(&config.daemon.runtime_directory) {
         Ok(lock) => lock,
         Err(error) => return fail(&error),
@@ -42,7 +60,7 @@ pub(super) fn run(config: Config, arguments: &Arguments) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    let ended = LocalSet::new().block_on(&runtime, live(config, arguments.exit_when_done));
+    let ended = LocalSet::new().block_on(&runtime, live(config, arguments.exit_when_done, passed));
     drop((log, lock));
     match ended {
         Ok(code) => code,
@@ -81,17 +99,23 @@ enum StartError {
     /// A thread or a descriptor could not be had.
     #[error("cannot {0}")]
     Io(&'static str, #[source] io::Error),
+    /// The control socket could not be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
 }
 
-async fn live(config: Config, exit_when_done: bool) -> Result<ExitCode, StartError> {
+async fn live(config: Config, exit_when_done: bool, passed: Passed) -> Result<ExitCode, StartError> {
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR2])
         .map_err(|error| StartError::Io("set up the signal handlers", error))?;
+    let listener = listener(&config, passed)?;
     let (notices_in, notices) = mpsc::unbounded_channel();
     let (daemon, relayed) = start(config, exit_when_done, &notices_in)?;
     tokio::task::spawn_local(hear_processes(Rc::clone(&daemon), notices));
     tokio::task::spawn_local(hear_relays(Rc::clone(&daemon), relayed));
     let asked = Rc::new(Notify::new());
     tokio::task::spawn_local(hear_signals(signals, Rc::clone(&asked)));
+    let hang_up = CancellationToken::new();
+    let server = tokio::task::spawn_local(answer(listener, &daemon, &asked, hang_up.clone()));
     spawn_service(&daemon);
     let done = tokio::select! {
         () = asked.notified() => false,
@@ -99,10 +123,42 @@ async fn live(config: Config, exit_when_done: bool) -> Result<ExitCode, StartErr
     };
     daemon.stop(asked.notified()).await;
     let well = !done || daemon.ended_well();
+    hang_up.cancel();
+    // A server that failed has said so.
+    let _ = server.await;
     for route in &daemon.routes {
         route.send(relay::Command::Stop);
     }
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The control socket: handed over by systemd (`FileDescriptorName=control`), or one of our own.
+fn listener(config: &Config, passed: Passed) -> Result<Listener, ListenError> {
+    for (descriptor, name) in passed {
+        if name == "control" {
+            return control::from_activation(descriptor);
+        }
+        tracing::warn!("the service manager passed a socket named {name:?}, which is closed: only `control` is known");
+    }
+    control::listen(&config.control.socket, config.control.mode)
+}
+
+fn answer(
+    listener: Listener,
+    daemon: &Rc<Daemon>,
+    stop: &Rc<Notify>,
+    hang_up: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let backend = Control {
+        daemon: Rc::clone(daemon),
+        stop: Rc::clone(stop),
+    };
+    let server = Server::new(listener, Rc::new(backend), Limits::default());
+    async move {
+        if let Err(error) = server.run(hang_up).await {
+            tracing::error!("the control socket has failed: {error}");
+        }
+    }
 }
 
 async fn done(daemon: &Daemon) {

@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::shutdown::Stopping;
 use super::wiring::Wiring;
-use crate::control::types;
+use crate::control::{present, types};
 use crate::model::{Config, Event, EventDetail, Moment, Name, Subject};
 use crate::relay::{RelayThread, RouteHandle};
 use crate::supervise;
@@ -124,7 +124,9 @@ impl Daemon {
         super::journal::write(event);
         let sequence = self.next_sequence();
         // Nobody listens: then nobody is told.
-        let _ = self.events.send(Arc::new(super::wire::event(event, sequence)));
+        let _ = self
+            .events
+            .send(Arc::new(present::event(event, sequence, super::wire::clocks())));
         self.changed();
     }
 

@@ -1,6 +1,7 @@
 //! The only unsafe code and the only raw system calls, one file a subject. Depends on nothing but `model`.
 #![allow(unsafe_code)]
 
+pub mod activation;
 pub mod clock;
 pub mod errno;
 pub mod fifo;
