@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::environment::Environment;
 use super::leaf::{AbsolutePath, Bounded, Choice, Mode, Time, Word};
 use super::report::Report;
-use super::section::{Field, Root};
+use super::root::Root;
+use super::section::Field;
 use crate::model::{ControlSpec, DaemonSpec};
 
 /// More relay threads than this help nobody, and were not meant.

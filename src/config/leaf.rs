@@ -30,11 +30,17 @@ impl Leaf for bool {
     }
 }
 
+/// Makes a value of an integer, or says why it cannot.
+type ReadInteger<T> = fn(i64) -> Result<T, String>;
+
+/// Makes a value of a text, or says why it cannot.
+type ReadText<T> = fn(&str) -> Result<T, String>;
+
 /// Reads a value from a text, an integer, or either.
 struct Written<T> {
     expected: &'static str,
-    text: Option<fn(&str) -> Result<T, String>>,
-    integer: Option<fn(i64) -> Result<T, String>>,
+    text: Option<ReadText<T>>,
+    integer: Option<ReadInteger<T>>,
     made: PhantomData<T>,
 }
 
@@ -45,8 +51,8 @@ impl<T: Leaf> Written<T> {
 
     fn read<'de, D: Deserializer<'de>>(
         from: D,
-        text: Option<fn(&str) -> Result<T, String>>,
-        integer: Option<fn(i64) -> Result<T, String>>,
+        text: Option<ReadText<T>>,
+        integer: Option<ReadInteger<T>>,
     ) -> Result<T, D::Error> {
         from.deserialize_any(Written {
             expected: T::EXPECTED,

@@ -1,8 +1,8 @@
 //! TOML text → checked [`Config`]. All problems of all files are found in one go, each with its place and what to do.
 //!
-//! `read` finds and reads files (the only IO); `syntax` makes trees of them; `section` and `leaf` take trees apart;
-//! `daemon`, `process`, `route` and `ends` know the keys; `graph` checks what only the whole shows; `diagnostic` says
-//! it. May depend on `endpoint` and `model` alone.
+//! `read` finds and reads files (the only IO); `syntax` makes trees of them, and `root` one config; `section` and `leaf`
+//! take it apart; `daemon`, `process`, `route` and `ends` know the keys; `graph` checks what only the whole shows;
+//! `diagnostic` says it. May depend on `endpoint` and `model` alone.
 #![forbid(unsafe_code)]
 
 mod daemon;
@@ -16,6 +16,7 @@ mod place;
 mod process;
 mod read;
 mod report;
+mod root;
 mod route;
 mod section;
 pub mod shape;
@@ -33,7 +34,7 @@ use crate::model::{Config, ConfigFile};
 use place::Source;
 use read::Input;
 use report::Report;
-use section::Root;
+use root::Root;
 
 /// Where the default config is: `sluiced.toml` and `conf.d/*.toml` in it.
 pub const DEFAULT_DIRECTORY: &str = "/etc/sluiced";

@@ -21,7 +21,9 @@ const LONGEST_SHOWN: usize = 1000;
 pub(super) struct Source<'t> {
     /// Its path, as shown.
     pub(super) path: String,
-    /// Its text; empty when it could not be read.
+    /// Whether all of it could be read.
+    pub(super) readable: bool,
+    /// Its text, as far as it could be read.
     pub(super) text: &'t str,
     /// Where each line starts, in bytes.
     lines: Vec<usize>,
@@ -45,7 +47,8 @@ impl<'t> Source<'t> {
             })
             .collect();
         Source {
-            path: shown_path(&input.path().to_string_lossy()),
+            path: plain(&input.path().to_string_lossy()),
+            readable: matches!(input, Input::Text(_)),
             text,
             lines,
             characters,
@@ -82,7 +85,9 @@ impl<'t> Source<'t> {
         let end = self.lines.get(line + 1).map_or(self.text.len(), |next| next - 1);
         let text = self.text.get(start..end).unwrap_or_default();
         let text = text.strip_suffix('\r').unwrap_or(text);
-        (start, (text.len() <= LONGEST_SHOWN).then(|| text.into()))
+        // The C1 controls, which annotate-snippets lets through, and their stand-in have two bytes each: the caret stays.
+        let harmless = |text: &str| text.replace(|c| ('\u{80}'..='\u{9f}').contains(&c), "\u{b7}");
+        (start, (text.len() <= LONGEST_SHOWN).then(|| harmless(text).into()))
     }
 
     fn characters_before(&self, offset: usize) -> usize {
@@ -94,16 +99,17 @@ impl<'t> Source<'t> {
     }
 }
 
-/// A path as one line of text that cannot play tricks on a terminal.
-pub(super) fn shown_path(path: &str) -> String {
-    path.chars()
-        .flat_map(|c| {
-            let escaped: Vec<char> = if c.is_control() {
-                c.escape_default().collect()
-            } else {
-                vec![c]
-            };
-            escaped
-        })
-        .collect()
+/// A text as one line that cannot play tricks on a terminal.
+pub(super) fn plain(text: &str) -> String {
+    if !text.contains(char::is_control) {
+        return text.to_owned();
+    }
+    let mut plain = String::new();
+    for c in text.chars() {
+        match c.is_control() {
+            true => plain.extend(c.escape_default()),
+            false => plain.push(c),
+        }
+    }
+    plain
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::leaf::{AbsolutePath, Argument, Bounded, Choice, ExitKind, Limit, Mode, Ready, Signal, Time, Word};
 use super::report::Report;
-use super::section::{Entry, Field, Root, Section};
+use super::root::Root;
+use super::section::{Entry, Field, Section};
 use super::shape;
 use crate::model::{
     LimitSpec, Name, OutputPolicy, ProcessSpec, Readiness, Restart, StartLimit, StopSignal, SuccessExit,
@@ -195,9 +196,8 @@ fn restart_delays(section: &Section<'_>, report: &mut Report<'_>) -> (Duration, 
             report.error(*at, message, "give it at least \"1ms\"");
             return (DELAY, MOST);
         }
-        (Field::Wrong, _) | (_, Field::Wrong) => None,
-        (Field::Given(_, at), _) | (_, Field::Given(_, at)) => Some(*at),
-        (Field::Absent, Field::Absent) => None,
+        (Field::Given(_, at), Field::Given(..) | Field::Absent) | (Field::Absent, Field::Given(_, at)) => Some(*at),
+        (Field::Absent | Field::Wrong, _) | (_, Field::Wrong) => None,
     };
     let shown = |field: &Field<Time>, default: &str, report: &Report<'_>| match field {
         Field::Given(_, at) => report.text(*at).to_owned(),

@@ -54,7 +54,7 @@ impl Input {
 }
 
 impl Unreadable {
-    fn new(path: &Path, message: String, help: &'static str) -> Input {
+    fn input(path: &Path, message: String, help: &'static str) -> Input {
         Input::Unreadable(Unreadable {
             path: path.to_owned(),
             message,
@@ -105,7 +105,7 @@ fn defaults(directory: &Path) -> Vec<Result<PathBuf, Input>> {
             "there is no config: neither this file nor a *.toml in {} is there",
             parts.display()
         );
-        found.push(Err(Unreadable::new(
+        found.push(Err(Unreadable::input(
             &main,
             message,
             "write one, or name one with --config",
@@ -121,7 +121,7 @@ fn named(path: &Path) -> Vec<Result<PathBuf, Input>> {
     match toml_files(path) {
         Ok(files) if files.is_empty() => {
             let message = "there is no *.toml in this directory".to_owned();
-            vec![Err(Unreadable::new(
+            vec![Err(Unreadable::input(
                 path,
                 message,
                 "put a config there, or name another with --config",
@@ -155,7 +155,7 @@ fn read(path: &Path) -> Input {
     }
     if bytes.len() as u64 > LARGEST {
         let message = format!("this is more than {} MiB, and no config", LARGEST >> 20);
-        return Unreadable::new(path, message, "name another file with --config");
+        return Unreadable::input(path, message, "name another file with --config");
     }
     match String::from_utf8(bytes) {
         Ok(text) => Input::Text(ConfigFile {
@@ -190,5 +190,5 @@ fn unreadable(path: &Path, error: &io::Error) -> Input {
         io::ErrorKind::IsADirectory => ("it is a directory, not a file".to_owned(), "rename it, or take it away"),
         _ => (format!("it cannot be read: {error}"), "name another file with --config"),
     };
-    Unreadable::new(path, message, help)
+    Unreadable::input(path, message, help)
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::place::{Place, Source};
+use super::place::{Place, Source, plain};
 use super::read::Input;
 
 /// In a text with more broken lines than these, anything may be hidden.
@@ -16,6 +16,9 @@ pub(super) struct Report<'t> {
     broken: BTreeSet<(usize, usize)>,
     incomplete: bool,
 }
+
+/// A line that is shown: of which file, which, and its text. Problems of one line share it.
+type Line = ((usize, usize), Option<Arc<str>>);
 
 struct Found {
     place: Place,
@@ -140,10 +143,10 @@ impl<'t> Report<'t> {
         let found = &mut self.found;
         found.sort_by_key(|found| (found.place.file, !found.whole_file, found.place.start));
         found.dedup_by(|a, b| a.place == b.place && a.message == b.message);
-        let mut last_line: Option<((usize, usize), Option<Arc<str>>)> = None;
+        let mut last = None;
         let told = std::mem::take(&mut self.found)
             .into_iter()
-            .map(|found| self.diagnostic(found, &mut last_line))
+            .map(|found| self.diagnostic(&found, &mut last))
             .collect();
         Err(Diagnostics(told))
     }
@@ -157,15 +160,15 @@ impl<'t> Report<'t> {
         });
     }
 
-    fn diagnostic(&self, found: Found, last: &mut Option<((usize, usize), Option<Arc<str>>)>) -> Diagnostic {
+    fn diagnostic(&self, found: &Found, last: &mut Option<Line>) -> Diagnostic {
         let place = found.place;
         let source = self.sources.get(place.file);
         let mut diagnostic = Diagnostic {
             file: source.map(|source| source.path.clone()).unwrap_or_default(),
             line: 0,
             column: 0,
-            message: found.message,
-            help: found.help,
+            message: plain(&found.message),
+            help: found.help.as_deref().map(plain),
             shown: None,
         };
         let Some(source) = source.filter(|_| !found.whole_file) else {

@@ -45,16 +45,6 @@ pub(super) struct Section<'t> {
     unknown: Vec<&'t str>,
 }
 
-/// All files as one.
-pub(super) struct Root<'t> {
-    pub(super) daemon: Section<'t>,
-    pub(super) control: Section<'t>,
-    /// In the order in which they were written; the key is the name.
-    pub(super) processes: Vec<Entry<'t>>,
-    /// In the order in which they were written; the key is the name.
-    pub(super) routes: Vec<Entry<'t>>,
-}
-
 impl<T> Field<T> {
     pub(super) fn ok(self) -> Option<T> {
         match self {
@@ -126,7 +116,7 @@ impl<'t> Node<'t> {
     }
 }
 
-fn entries<'t>(file: usize, table: &'t DeTable<'t>) -> Vec<Entry<'t>> {
+pub(super) fn entries<'t>(file: usize, table: &'t DeTable<'t>) -> Vec<Entry<'t>> {
     let mut entries: Vec<Entry<'t>> = table
         .iter()
         .map(|(key, value)| Entry {
@@ -263,7 +253,7 @@ impl<'t> Section<'t> {
     }
 }
 
-fn advice(shape: &Shape, key: &str) -> String {
+pub(super) fn advice(shape: &Shape, key: &str) -> String {
     let home = shape::TABLES
         .iter()
         .find(|table| **table != shape && table.keys.contains(&key));
@@ -276,7 +266,11 @@ fn advice(shape: &Shape, key: &str) -> String {
 }
 
 /// The entries without those whose key stands in another file already.
-fn unique<'t>(entries: impl Iterator<Item = Entry<'t>>, table: &str, report: &mut Report<'_>) -> Vec<Entry<'t>> {
+pub(super) fn unique<'t>(
+    entries: impl Iterator<Item = Entry<'t>>,
+    table: &str,
+    report: &mut Report<'_>,
+) -> Vec<Entry<'t>> {
     let mut first: HashMap<&str, Place> = HashMap::new();
     let mut kept = Vec::new();
     for entry in entries {
@@ -296,42 +290,4 @@ fn unique<'t>(entries: impl Iterator<Item = Entry<'t>>, table: &str, report: &mu
         }
     }
     kept
-}
-
-impl<'t> Root<'t> {
-    /// Puts the files together. Tables may be spread over files; the same key twice may not.
-    pub(super) fn merge(trees: &'t [Spanned<DeTable<'t>>], report: &mut Report<'_>) -> Root<'t> {
-        let mut parts: HashMap<&str, Vec<Entry<'t>>> = HashMap::new();
-        for (file, tree) in trees.iter().enumerate() {
-            for entry in entries(file, tree.get_ref()) {
-                if !shape::ROOT.keys.contains(&entry.key) {
-                    let message = format!("unknown key `{}` at the top level", entry.key);
-                    report.error(entry.at, message, advice(&shape::ROOT, entry.key));
-                } else if let Some(inner) = entry.value.expect_table(entry.key, table_help(entry.key), report) {
-                    parts.entry(entry.key).or_default().extend(inner);
-                }
-            }
-        }
-        let mut part = |key: &str| parts.remove(key).unwrap_or_default();
-        let nowhere = Place {
-            file: 0,
-            start: 0,
-            end: 0,
-        };
-        Root {
-            daemon: Section::new(&shape::DAEMON, nowhere, part("daemon"), report),
-            control: Section::new(&shape::CONTROL, nowhere, part("control"), report),
-            processes: unique(part("process").into_iter(), "[process]", report),
-            routes: unique(part("route").into_iter(), "[route]", report),
-        }
-    }
-}
-
-fn table_help(key: &str) -> &'static str {
-    match key {
-        "process" => "write [process.NAME], one table for each process",
-        "route" => "write [route.NAME], one table for each route",
-        "daemon" => "write [daemon], and its keys below it",
-        _ => "write [control], and its keys below it",
-    }
 }

@@ -19,7 +19,10 @@ const ROUNDS: usize = 8;
 
 /// The text of each file with what is no TOML told and blanked out, so that all else keeps its place.
 pub(super) fn legible<'t>(sources: &[Source<'t>], report: &mut Report<'_>) -> Vec<Cow<'t, str>> {
-    let legible = |(file, source): (usize, &Source<'t>)| repaired(file, source.text, report);
+    let legible = |(file, source): (usize, &Source<'t>)| {
+        let text = if source.readable { source.text } else { "" };
+        repaired(file, text, report)
+    };
     sources.iter().enumerate().map(legible).collect()
 }
 
@@ -86,17 +89,31 @@ fn broken(file: usize, text: &str, report: &mut Report<'_>) -> (Vec<Place>, bool
     (broken, sound)
 }
 
-/// Overwrites the lines of `start..end` with spaces. Whole lines, so that no character is cut.
+/// Overwrites the lines of `start..end` with spaces. Whole lines, so that no character is cut; and with the header of a
+/// table what stands below it, which would count as the table's before.
 fn blank(bytes: &mut [u8], start: usize, end: usize) {
     let before = bytes.get(..start).unwrap_or_default();
     let from = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
-    let after = bytes.get(end.max(start)..).unwrap_or_default();
-    let to = memchr::memchr(b'\n', after).map_or(bytes.len(), |at| at + end.max(start));
+    let mut to = line_end(bytes, end.max(start));
+    let begins_table = |line: Option<&[u8]>| line.unwrap_or_default().trim_ascii_start().starts_with(b"[");
+    let header = begins_table(bytes.get(from..to));
+    while header && to < bytes.len() {
+        let next = line_end(bytes, to + 1);
+        if begins_table(bytes.get(to + 1..next)) {
+            break;
+        }
+        to = next;
+    }
     for byte in bytes.get_mut(from..to).unwrap_or_default() {
         if *byte != b'\n' {
             *byte = b' ';
         }
     }
+}
+
+fn line_end(bytes: &[u8], offset: usize) -> usize {
+    let after = bytes.get(offset..).unwrap_or_default();
+    memchr::memchr(b'\n', after).map_or(bytes.len(), |at| at + offset)
 }
 
 fn line_start(text: &str, offset: usize) -> usize {

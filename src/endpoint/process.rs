@@ -35,9 +35,8 @@ pub fn capabilities(stream: Stream) -> Capabilities {
 }
 
 fn build(rest: &str, _: &Settings, _: &Path) -> Result<Written, EndpointError> {
-    let (child, stream) = match rest.rsplit_once('.') {
-        Some((child, stream)) => (child, stream),
-        None => return Err(EndpointError::NoStream(rest.to_owned())),
+    let Some((child, stream)) = rest.rsplit_once('.') else {
+        return Err(EndpointError::NoStream(rest.to_owned()));
     };
     let process = process_id(child)?;
     let stream = stream_named(stream).ok_or_else(|| EndpointError::UnknownStream(stream.to_owned()))?;

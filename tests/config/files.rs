@@ -124,7 +124,7 @@ fn what_cannot_be_read_does_not_hide_the_rest() {
     let at = |name: &str| dir.path().join(name);
     fs::create_dir(at("empty")).unwrap();
     fs::create_dir_all(at("odd/sub.toml")).unwrap();
-    fs::write(at("latin.toml"), b"[daemon]\n# gr\xfc\xdfe\n").unwrap();
+    fs::write(at("latin.toml"), b"[daemon]\nx=\"gr\xfc\xdfe\"\n").unwrap();
     fs::write(at("last.toml"), "[daemon]\nlogs = 1\n").unwrap();
     let paths = [
         at("missing.toml"),
@@ -140,7 +140,7 @@ fn what_cannot_be_read_does_not_hide_the_rest() {
         "missing.toml:0:0 there is no such file",
         "empty:0:0 there is no *.toml in this directory",
         "sub.toml:0:0 it is a directory",
-        "latin.toml:2:5 the byte 0xfc here is not UTF-8",
+        "latin.toml:2:6 the byte 0xfc here is not UTF-8",
         "last.toml:2:1 unknown key `logs`",
         "zero:0:0 this is more than 16 MiB",
     ];
@@ -155,7 +155,7 @@ fn a_file_that_may_not_be_read_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("secret.toml");
     fs::write(&path, "").unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     // Root reads everything, and then it is an empty config.
     if let Err(diagnostics) = load(&[&path], dir.path()) {
         assert!(diagnostics.render(false).contains("permission denied"), "{diagnostics}");

@@ -82,7 +82,7 @@ fn what_has_no_effect_yet_is_refused_and_its_default_is_not() {
     );
     let own = told("[route.r]\nfrom = \"fifo:a\"\nto = { fifo = \"b\", when-full = \"drop-oldest\" }\n");
     assert!(
-        own.len() == 1 && own[0].starts_with("3:31") && own[0].contains("not supported yet"),
+        own.len() == 1 && own[0].starts_with("3:32") && own[0].contains("not supported yet"),
         "{own:?}"
     );
 }
@@ -105,13 +105,13 @@ fn splice_is_refused_where_it_cannot_be() {
 
 #[test]
 fn a_problem_looks_like_this() {
-    let text = "# ü\n[process.a]\n\tenvironment = { ä = 1 }\ncommand = [\"cat\"]\n";
+    let text = "# ü\n[process.a]\n\tenvironment = { \"ä\" = 1 }\ncommand = [\"cat\"]\n";
     let rendered = check(&[("/etc/sluiced/a.toml", text)]).unwrap_err().render(false);
     let lines: Vec<&str> = rendered.lines().collect();
     assert_eq!(lines[0], "error: `ä`: invalid type: integer `1`, expected a text");
-    assert_eq!(lines[1], " --> /etc/sluiced/a.toml:3:23");
+    assert_eq!(lines[1], " --> /etc/sluiced/a.toml:3:24");
     assert!(
-        lines[3].starts_with("3 | ") && lines[3].ends_with("environment = { ä = 1 }"),
+        lines[3].starts_with("3 | ") && lines[3].ends_with("environment = { \"ä\" = 1 }"),
         "{rendered}"
     );
     assert_eq!(
