@@ -60,7 +60,11 @@ pub fn parse(files: Vec<ConfigFile>, environment: &Environment) -> Result<(Confi
 /// What `--check` says of a good config: tables, not instances. The words are fixed, so that scripts can match them.
 #[must_use]
 pub fn describe(config: &Config) -> String {
-    format!("ok: {} processes, {} routes", config.processes.len(), config.routes.len())
+    format!(
+        "ok: {} processes, {} routes",
+        config.processes.len(),
+        config.routes.len()
+    )
 }
 
 fn check(inputs: Vec<Input>, environment: &Environment) -> Result<Config, Diagnostics> {

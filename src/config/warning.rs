@@ -38,7 +38,7 @@ pub fn cycles(config: &Config) -> Vec<Warning> {
             warnings.push(Warning {
                 subject: Subject::Route(graph.route(&cycle).unwrap_or(first)),
                 text: format!(
-                    "processes feed each other in a circle ({}): when all their pipes are full, none goes on; see that \
+                    "processes feed each other in a cycle ({}): when all their pipes are full, none goes on; see that \
                      one of them always reads",
                     shortened(&names).join(" -> ")
                 ),

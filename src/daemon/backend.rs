@@ -148,11 +148,7 @@ impl Control {
     }
 
     fn all_processes(&self) -> Vec<types::Process> {
-        self.daemon
-            .processes
-            .iter()
-            .map(|process| wire::process(process))
-            .collect()
+        self.daemon.processes.iter().map(wire::process).collect()
     }
 }
 

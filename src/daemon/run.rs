@@ -111,7 +111,8 @@ async fn live(config: Config, exit_when_done: bool, passed: Passed) -> Result<Ex
     let (notices_in, notices) = mpsc::unbounded_channel();
     let (daemon, relayed) = start(config, exit_when_done, &notices_in)?;
     tokio::task::spawn_local(hear_processes(Rc::clone(&daemon), notices));
-    tokio::task::spawn_local(hear_relays(Rc::clone(&daemon), relayed));
+    let last = CancellationToken::new();
+    let hearing = tokio::task::spawn_local(hear_relays(Rc::clone(&daemon), relayed, last.clone()));
     let asked = Rc::new(Notify::new());
     tokio::task::spawn_local(hear_signals(signals, Rc::clone(&asked)));
     let hang_up = CancellationToken::new();
@@ -123,6 +124,9 @@ async fn live(config: Config, exit_when_done: bool, passed: Passed) -> Result<Ex
     };
     daemon.stop(asked.notified()).await;
     let well = !done || daemon.ended_well();
+    // What the relays have told of the end is told on, before anybody is hung up on.
+    last.cancel();
+    let _ = hearing.await;
     hang_up.cancel();
     // A server that failed has said so.
     let _ = server.await;
@@ -165,7 +169,7 @@ async fn done(daemon: &Daemon) {
     if daemon.exit_when_done {
         daemon.wait_until(|| daemon.is_done()).await;
     } else {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -223,12 +227,14 @@ async fn hear_processes(daemon: Rc<Daemon>, mut notices: mpsc::UnboundedReceiver
     }
 }
 
-async fn hear_relays(daemon: Rc<Daemon>, mut relayed: relay::Notices) {
+/// Hears the relays until they have ended, or until `last` says that nothing more is to come but what they have sent.
+async fn hear_relays(daemon: Rc<Daemon>, mut relayed: relay::Notices, last: CancellationToken) {
     loop {
         tokio::select! {
+            biased;
             Some(event) = relayed.events.recv() => daemon.tell(&event),
             Some(report) = relayed.reports.recv() => daemon.hear_route(report),
-            else => return,
+            () = last.cancelled() => return,
         }
         let lost = relayed.take_lost();
         if lost > 0 {

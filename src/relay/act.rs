@@ -13,6 +13,7 @@ impl RelayedRoute {
             Action::EndSource { source, cause, keep } => self.end_source(source, cause, keep),
             Action::DrainSource(i) => {
                 let source = &mut self.sources[i];
+                source.put_away_what_is_empty();
                 if source.kind.drains_to_end() {
                     source.limit = None;
                 } else {

@@ -22,7 +22,10 @@ impl RelayedRoute {
             }
             Command::Drain(deadline, reply) => self.answer(&Event::Drain(deadline), reply),
             Command::Abort(cause, reply) => self.answer(&Event::Abort(cause), reply),
-            Command::LendSource(i, lent) => self.sources[i].kind.lend(lent),
+            Command::LendSource(i, lent) => {
+                self.sources[i].put_away_what_is_empty();
+                self.sources[i].kind.lend(lent);
+            }
             Command::LendDestination(i, lent) => self.lend_destination(i, lent),
             Command::SourceExited {
                 source,
@@ -77,6 +80,7 @@ impl RelayedRoute {
         let source = &mut self.sources[i];
         if matches!(self.machine.source(i), SourcePhase::Draining) && source.kind.drains_to_end() {
             source.limit = None;
+            source.put_away_what_is_empty();
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::endpoint::ends;
 use crate::model::CloseCause;
-use crate::sys::pipe;
+use crate::sys::{pipe, poll};
 use crate::transport::ReadEnd;
 
 /// One entry of `from`.
@@ -49,6 +49,21 @@ impl Source {
         self.bytes += bytes as u64;
         if let Some(limit) = &mut self.limit {
             *limit = limit.saturating_sub(bytes as u64);
+        }
+    }
+
+    /// The pipe of a life that has exited and left nothing needs no reading: however long the route is paused, the lives
+    /// of a process that ends again and again do not pile up descriptors.
+    pub fn put_away_what_is_empty(&mut self) {
+        let is_empty = |end: &mut ReadEnd| {
+            let found = poll::now(end.descriptor());
+            found.hung_up && !found.readable
+        };
+        if self.kind.drains_to_end()
+            && self.limit.is_none()
+            && let Some(end) = self.end.take_if(is_empty)
+        {
+            self.kind.at_end(end);
         }
     }
 

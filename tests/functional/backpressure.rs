@@ -80,9 +80,12 @@ fn a_slow_destination_pauses_for_all() {
         }
         daemon.route("a").paused_only_for("backpressure")
     });
-    let beside = Background::run(move || fast.check_up_to(&mut of_fast, total));
+    let beside = Background::run(move || {
+        fast.check_up_to(&mut of_fast, total);
+        fast
+    });
     slow.check_up_to(&mut of_slow, total);
-    beside.done();
+    let _still_there = beside.done();
     daemon.wait_for("route.a", "flowing");
 }
 

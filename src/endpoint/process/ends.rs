@@ -115,6 +115,11 @@ impl Source for ProcessSource {
         // Of an output that nobody will read, the end is dropped, and its writer gets EPIPE.
         if !self.over {
             (self.down, self.for_good) = (false, false);
+            // Earlier lives that have exited and left nothing.
+            self.lives.retain(|(lent, exited)| {
+                let found = poll::now(&lent.end);
+                exited.is_none() || found.readable || !found.hung_up
+            });
             self.lives.push_back((lent, None));
         }
     }
