@@ -5,3 +5,4 @@
 
 mod process;
 mod random;
+mod route;

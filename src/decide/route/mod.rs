@@ -258,12 +258,13 @@ impl Route {
             self.open_again(|_| true);
             return true;
         }
-        let ended = self.sources[i].has_ended();
-        if ended {
+        // While somebody drains the route, nothing new is read.
+        let revives = self.sources[i].has_ended() && !matches!(self.phase, Phase::Draining { by_hand: true, .. });
+        if revives {
             self.sources[i] = SourcePhase::Unopened;
             self.run_again();
         }
-        ended
+        revives
     }
 
     fn revive_destination(&mut self, i: usize) -> bool {
