@@ -1,1 +1,4 @@
-fn main() {}
+//! `sluicectl` asks the daemon and tells it what to do.
+fn main() -> std::process::ExitCode {
+    sluiced::cli::main()
+}

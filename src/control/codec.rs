@@ -128,6 +128,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
         fn messages_come_whole_however_they_are_cut(
             messages in prop::collection::vec(prop::collection::vec(1_u8.., 0..50_000), 0..5),

@@ -59,7 +59,6 @@ async fn converse<B: Backend>(shared: &Shared<B>, stream: UnixStream, seat: &Sea
     let limits = &shared.limits;
     let mut link = Link::new(stream, limits.message, &shared.budget, limits.stall);
     loop {
-        seat.does(Doing::Idle, clock::now());
         let message = tokio::select! {
             biased;
             message = link.next() => message,
@@ -81,6 +80,7 @@ async fn converse<B: Backend>(shared: &Shared<B>, stream: UnixStream, seat: &Sea
         if let Next::End = answer(shared, &mut link, seat, request).await? {
             return Ok(());
         }
+        seat.does(Doing::Idle, clock::now());
         // One client's pipelined requests take turns with the others'.
         tokio::task::yield_now().await;
     }

@@ -295,3 +295,19 @@ fn the_errors_are_those_of_the_idl() {
     }
     assert_eq!(idl.errors.len(), 6);
 }
+
+#[test]
+fn the_manual_names_everything() {
+    let manual = include_str!("../../docs/control-protocol.md");
+    let idl = Parser::parse(RELAY_IDL);
+    let named = |name: &str| assert!(manual.contains(&format!("`{name}`")), "{name} is not in the manual");
+    idl.methods.keys().chain(idl.errors.keys()).for_each(|name| named(name));
+    NOT_IMPLEMENTED.into_iter().for_each(named);
+    for (name, fields) in &idl.types {
+        assert!(manual.contains(&format!("**{name}**")), "{name} is not in the manual");
+        for (field, kind) in fields {
+            let optional = if matches!(kind, Type::Optional(_)) { "?" } else { "" };
+            named(&format!("{field}{optional}"));
+        }
+    }
+}

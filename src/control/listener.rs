@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -157,7 +157,12 @@ fn lock_directory(path: &Path) -> Result<Flock<fs::File>, ListenError> {
         Some(parent) => parent,
         None => return Err(ListenError::NotASocket(path.to_owned())),
     };
-    let mut file = fs::File::open(directory).map_err(|source| match source.kind() {
+    let only_a_directory = OFlag::O_DIRECTORY.bits();
+    let opened = fs::File::options()
+        .read(true)
+        .custom_flags(only_a_directory)
+        .open(directory);
+    let mut file = opened.map_err(|source| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ListenError::NoDirectory(path.to_owned()),
         _ => ListenError::Io {
             what: "open the directory of",
