@@ -23,7 +23,6 @@ impl RelayedRoute {
             Action::EndDestination { destination, cause } => self.end_destination(destination, cause),
             Action::Opened => {
                 self.event(Subject::Route(self.spec.name.clone()), EventDetail::RouteOpened);
-                self.reports.report(Report::Changed(self.spec.name.clone()));
             }
             Action::Closed => {
                 let dropped_bytes = self.destinations.iter().map(|destination| destination.dropped).sum();
@@ -31,7 +30,6 @@ impl RelayedRoute {
                     Subject::Route(self.spec.name.clone()),
                     EventDetail::RouteClosed { dropped_bytes },
                 );
-                self.reports.report(Report::Changed(self.spec.name.clone()));
             }
         }
     }
@@ -96,6 +94,7 @@ impl RelayedRoute {
     }
 
     pub(super) fn event(&self, subject: Subject, detail: EventDetail) {
+        self.told.set(true);
         self.reports.event(Event {
             at: clock::now(),
             subject,

@@ -54,9 +54,9 @@ impl RelayedRoute {
         let changed = self.tell(event);
         self.look_at_pauses();
         // Whoever asks next sees it done.
+        self.told.set(true);
         self.publish();
         let _ = reply.send(changed);
-        self.reports.report(Report::Changed(self.spec.name.clone()));
     }
 
     fn lend_destination(&mut self, i: usize, lent: Lent) {

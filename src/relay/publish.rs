@@ -3,10 +3,19 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use super::message::Report;
 use super::route::RelayedRoute;
 
 impl RelayedRoute {
+    /// Publishes, and then says so if something was told: whoever hears of an event finds its effect in the snapshot.
     pub(super) fn publish(&self) {
+        self.write_cell();
+        if self.told.take() {
+            self.reports.report(Report::Changed(self.spec.name.clone()));
+        }
+    }
+
+    fn write_cell(&self) {
         let mut cell = self.cell.lock();
         cell.state = self.machine.state();
         cell.reasons = self.machine.gate().reasons();

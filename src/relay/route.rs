@@ -1,6 +1,6 @@
 //! One route's task: obey, turn, publish, wait.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,6 +46,8 @@ pub(super) struct RelayedRoute {
     pub heard: Option<Command>,
     pub timer: Option<(Moment, Pin<Box<Sleep>>)>,
     pub stop: bool,
+    /// Something was told since the snapshot was published last.
+    pub told: Cell<bool>,
 }
 
 /// A scratch buffer for one relay thread.
@@ -100,6 +102,7 @@ impl RelayedRoute {
             heard: None,
             timer: None,
             stop: false,
+            told: Cell::new(false),
         }
     }
 
