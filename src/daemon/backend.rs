@@ -14,6 +14,9 @@ use crate::relay::{self, RouteHandle};
 use crate::supervise;
 use crate::sys::clock;
 
+/// The longest that a query waits for a relay to publish; then it tells what was published before.
+const SETTLING: Duration = Duration::from_millis(40);
+
 /// The daemon, as the control server sees it.
 pub struct Control {
     /// What it asks.
@@ -139,6 +142,17 @@ impl Control {
         }
     }
 
+    /// Waits until the relays have published what they are at: then all that the caller can have seen before it asked is in
+    /// the snapshots. A turn takes well under a millisecond, unless the machine is busy with something else.
+    async fn settle<'r>(&self, routes: impl Iterator<Item = &'r RouteHandle>) {
+        let turns: Vec<(&RouteHandle, relay::Turn)> =
+            routes.filter_map(|route| Some((route, route.cell.turn()?))).collect();
+        let patience = clock::now() + SETTLING;
+        while turns.iter().any(|(route, turn)| !route.cell.is_over(*turn)) && clock::now() < patience {
+            clock::sleep_until(clock::now() + Duration::from_millis(1)).await;
+        }
+    }
+
     fn all_routes(&self) -> Vec<types::Route> {
         self.daemon
             .routes
@@ -162,10 +176,13 @@ impl Backend for Control {
     }
 
     async fn list_routes(&self, name: Option<&str>) -> Result<Vec<types::Route>, Error> {
-        match name {
-            None => Ok(self.all_routes()),
-            Some(name) => Ok(vec![self.daemon.shown_route(self.route(name)?)]),
-        }
+        let Some(name) = name else {
+            self.settle(self.daemon.routes.iter()).await;
+            return Ok(self.all_routes());
+        };
+        let route = self.route(name)?;
+        self.settle(std::iter::once(route)).await;
+        Ok(vec![self.daemon.shown_route(route)])
     }
 
     async fn list_processes(&self, name: Option<&str>) -> Result<Vec<types::Process>, Error> {
@@ -273,6 +290,7 @@ impl Backend for Control {
     }
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
+        self.settle(self.daemon.routes.iter()).await;
         let events = self.daemon.events.subscribe();
         let snapshot = types::Snapshot {
             status: self.status(),

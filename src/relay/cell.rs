@@ -1,5 +1,6 @@
 //! The snapshot that a route publishes between two turns.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{
@@ -11,7 +12,13 @@ use crate::model::{RouteSnapshot, RouteSpec, WhenFull};
 #[derive(Clone, Debug)]
 pub struct RouteCell {
     snapshot: Arc<Mutex<RouteSnapshot>>,
+    /// Odd while the relay is at work, and what it does may not be in the snapshot yet.
+    turn: Arc<AtomicU64>,
 }
+
+/// A piece of work that a relay was at when it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn(u64);
 
 impl RouteCell {
     /// The cell of a route of which nothing is open yet.
@@ -68,7 +75,32 @@ impl RouteCell {
         };
         RouteCell {
             snapshot: Arc::new(Mutex::new(snapshot)),
+            turn: Arc::default(),
         }
+    }
+
+    /// What the relay is at just now, if it is. Whoever waits until `is_over` finds in the snapshot all that anybody could
+    /// have seen of the route before asking: a byte that a reader has got is counted.
+    #[must_use]
+    pub fn turn(&self) -> Option<Turn> {
+        let turn = self.turn.load(Ordering::SeqCst);
+        (turn % 2 == 1).then_some(Turn(turn))
+    }
+
+    /// Whether the relay has published what it was at.
+    #[must_use]
+    pub fn is_over(&self, turn: Turn) -> bool {
+        self.turn.load(Ordering::SeqCst) != turn.0
+    }
+
+    pub(super) fn begin_turn(&self) {
+        let turn = self.turn.load(Ordering::Relaxed);
+        self.turn.store(turn | 1, Ordering::SeqCst);
+    }
+
+    pub(super) fn end_turn(&self) {
+        let turn = self.turn.load(Ordering::Relaxed);
+        self.turn.store((turn | 1) + 1, Ordering::SeqCst);
     }
 
     /// A copy of what was published last.

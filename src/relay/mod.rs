@@ -16,6 +16,6 @@ mod thread;
 mod turn;
 mod wait;
 
-pub use cell::RouteCell;
+pub use cell::{RouteCell, Turn};
 pub use message::{Command, Notices, Report, Reports, reports};
 pub use thread::{RelayThread, RouteHandle};

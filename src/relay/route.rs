@@ -111,10 +111,12 @@ impl RelayedRoute {
         self.look_at_pauses();
         self.publish();
         while !self.stop {
+            self.cell.begin_turn();
             self.obey_all();
             let more = self.turn();
             self.look_at_pauses();
             self.publish();
+            self.cell.end_turn();
             if more {
                 // The other routes of this thread, and its reactor, come first.
                 tokio::task::yield_now().await;

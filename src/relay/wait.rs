@@ -19,6 +19,7 @@ impl RelayedRoute {
     }
 
     fn poll_anything(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.cell.begin_turn();
         let mut ready = self.poll_command(cx).is_ready();
         for i in 0..self.sources.len() {
             ready |= self.poll_source(i, cx).is_ready();
@@ -27,7 +28,11 @@ impl RelayedRoute {
             ready |= self.poll_destination(i, cx).is_ready();
         }
         ready |= self.poll_timer(cx).is_ready();
-        if ready { Poll::Ready(()) } else { Poll::Pending }
+        if ready {
+            return Poll::Ready(());
+        }
+        self.cell.end_turn();
+        Poll::Pending
     }
 
     /// A source that may not be read is not waited for: what its peer does meanwhile is asked of the kernel when
