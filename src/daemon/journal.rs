@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::model::{CloseCause, Event, EventDetail, Exit, Subject};
 
-/// Writes an event to the log.
-pub fn write(event: &Event) {
+/// Writes an event to the log. `expected`: it is what somebody has asked for.
+pub fn write(event: &Event, expected: bool) {
     let text = text(&event.detail);
-    match (&event.subject, is_trouble(&event.detail)) {
+    match (&event.subject, is_trouble(&event.detail) && !expected) {
         (Subject::Daemon, true) => tracing::warn!("{text}"),
         (Subject::Daemon, false) => tracing::info!("{text}"),
         (Subject::Route(route), true) => tracing::warn!(%route, "{text}"),

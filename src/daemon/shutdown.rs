@@ -16,6 +16,8 @@ use crate::sys::{clock, pipe};
 #[derive(Debug)]
 pub struct Stopping {
     deadline: Moment,
+    /// From then on FIFOs are drained even if a producer has not stopped.
+    halfway: Moment,
     /// By process: it has told that it will not run again.
     ended: Vec<bool>,
     asked: Vec<bool>,
@@ -36,9 +38,11 @@ impl Daemon {
         tokio::pin!(hurry);
         self.tell_own(EventDetail::Stopping);
         super::service::stopping();
-        let deadline = clock::now() + self.config.daemon.drain_timeout;
+        let (now, time) = (clock::now(), self.config.daemon.drain_timeout);
+        let deadline = now + time;
         *self.stopping.borrow_mut() = Some(Stopping {
             deadline,
+            halfway: now + time / 2,
             // One that has finished by itself has told so already.
             ended: self
                 .processes
@@ -75,7 +79,19 @@ impl Daemon {
             if self.is_over() {
                 return;
             }
-            changed.await;
+            tokio::select! {
+                () = changed => {}
+                () = self.halfway() => {}
+            }
+        }
+    }
+
+    /// Resolves once, at half of the drain-timeout.
+    async fn halfway(&self) {
+        let halfway = self.stopping.borrow().as_ref().map(|stopping| stopping.halfway);
+        match halfway {
+            Some(halfway) if clock::now() < halfway => clock::sleep_until(halfway).await,
+            _ => std::future::pending().await,
         }
     }
 
@@ -88,11 +104,17 @@ impl Daemon {
                 self.processes[place].send(Command::Shutdown { kill: false });
             }
         }
+        // A producer may write a FIFO by its name, of which nothing is known here: FIFOs are drained when the producers are
+        // down, but not so late that no time is left for it.
+        let producers_down = (0..self.processes.len()).all(|place| order.is_fed(place) || stopping.ended[place]);
+        let fifos_too = producers_down || clock::now() >= stopping.halfway;
         for (place, route) in self.routes.iter().enumerate() {
-            let fed_no_more = self.wiring.feeding[place]
-                .iter()
-                .all(|process| stopping.ended[*process]);
-            if fed_no_more && !std::mem::replace(&mut stopping.draining[place], true) {
+            let feeding = &self.wiring.feeding[place];
+            let fed_no_more = feeding.iter().all(|process| stopping.ended[*process]);
+            if fed_no_more
+                && (fifos_too || !feeding.is_empty())
+                && !std::mem::replace(&mut stopping.draining[place], true)
+            {
                 let (reply, _) = oneshot::channel();
                 route.send(relay::Command::Drain(stopping.deadline, reply));
             }

@@ -121,13 +121,22 @@ impl Daemon {
 
     /// Tells an event to the log and to every Monitor.
     pub fn tell(&self, event: &Event) {
-        super::journal::write(event);
+        super::journal::write(event, self.is_expected(event));
         let sequence = self.next_sequence();
         // Nobody listens: then nobody is told.
         let _ = self
             .events
             .send(Arc::new(present::event(event, sequence, super::wire::clocks())));
         self.changed();
+    }
+
+    /// A process that is meant to be down has ended: whatever signal ended it, nobody needs to look.
+    fn is_expected(&self, event: &Event) -> bool {
+        let (Subject::Process(process), EventDetail::ProcessExited { .. }) = (&event.subject, &event.detail) else {
+            return false;
+        };
+        let down = |place: usize| !self.processes[place].snapshot().wanted_up;
+        self.wiring.place(process).is_some_and(down) || self.stopping.borrow().is_some()
     }
 
     /// Tells an event of the daemon itself.

@@ -33,6 +33,12 @@ impl StopOrder {
         }
     }
 
+    /// Whether any route feeds it.
+    #[must_use]
+    pub fn is_fed(&self, process: usize) -> bool {
+        self.fed[process]
+    }
+
     /// Whom to ask to stop now, given who is down already.
     #[must_use]
     pub fn to_ask(&self, is_down: impl Fn(usize) -> bool) -> Vec<usize> {
