@@ -26,12 +26,20 @@ impl NoDaemon {
 
 impl fmt::Display for NoDaemon {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no daemon answers; tried ")?;
+        f.write_str(if self.denied() {
+            "not allowed to ask the daemon; tried "
+        } else {
+            "no daemon answers; tried "
+        })?;
         for (index, (path, error)) in self.tried.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
             write!(f, "{separator}{} ({})", path.display(), why(error))?;
         }
-        f.write_str(". Is sluiced running? Name another socket by --socket or $SLUICED_SOCKET")
+        f.write_str(if self.denied() {
+            ". The socket's `mode` says who may; try as root or as the daemon's user"
+        } else {
+            ". Is sluiced running? Name another socket by --socket or $SLUICED_SOCKET"
+        })
     }
 }
 

@@ -6,7 +6,8 @@ use crate::model::{CloseCause, Event, EventDetail, Exit, Subject};
 
 /// Writes an event to the log. `expected`: it is what somebody has asked for.
 pub fn write(event: &Event, expected: bool) {
-    let text = text(&event.detail);
+    // The fields are for queries; the line says all of it by itself.
+    let text = format!("{}: {}", event.subject, text(&event.detail));
     match (&event.subject, is_trouble(&event.detail) && !expected) {
         (Subject::Daemon, true) => tracing::warn!("{text}"),
         (Subject::Daemon, false) => tracing::info!("{text}"),

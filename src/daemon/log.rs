@@ -3,12 +3,15 @@
 //! A log line must never hold up the daemon. What goes to standard error is written by a thread of its own from a bounded
 //! queue; when the queue is full because nobody reads standard error, lines are left out rather than waited for.
 
+use std::fmt::Debug;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
 use tracing::Level;
+use tracing::field::Field;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::{self, Writer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -36,10 +39,20 @@ pub fn start(level: Level) -> Log {
         .finish(std::io::stderr());
     let human = tracing_subscriber::fmt::layer()
         .with_writer(writer)
+        .fmt_fields(format::debug_fn(write_field))
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal());
     let _ = registry.with(human).try_init();
     Log { _writer: Some(guard) }
+}
+
+/// The message names its route or process; the fields that say so again are for the journal.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
+    match field.name() {
+        "message" => write!(writer, "{value:?}"),
+        "route" | "endpoint" | "process" | "stream" => Ok(()),
+        name => write!(writer, " {name}={value:?}"),
+    }
 }
 
 /// `$JOURNAL_STREAM` names the device and inode of the stream that systemd has connected to the journal; only where

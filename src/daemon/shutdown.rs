@@ -184,8 +184,9 @@ impl Daemon {
             if dropped + left + unread > 0 {
                 tracing::warn!(
                     route = %snapshot.name,
-                    "not delivered: {dropped} bytes dropped, {left} left unread by a consumer, {unread} still unread in \
-                     the sources"
+                    "route:{}: not delivered: {dropped} bytes dropped, {left} left unread by a consumer, {unread} still unread in \
+                     the sources",
+                    snapshot.name
                 );
             }
         }

@@ -229,7 +229,7 @@ impl RelayedRoute {
         if self.stall.is_none() {
             let name = errno::name(&errno::io(errno));
             let text = format!("splice(2) is refused with {name}; set `path` to \"auto\" to let this route copy");
-            tracing::warn!(route = %self.spec.name, "route {}: {text}", self.spec.name);
+            tracing::warn!(route = %self.spec.name, "route:{}: {text}", self.spec.name);
             self.stall = Some(text.into());
         }
         self.destinations[0].refused = true;

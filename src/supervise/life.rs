@@ -63,7 +63,7 @@ impl Life {
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(errno) => {
                 let (pid, signal) = (child.pid(), signal_name(number));
-                tracing::warn!(process = %id, pid, "cannot send it {signal}: {}", errno.desc());
+                tracing::warn!(process = %id, pid, "process:{id}: cannot send it {signal}: {}", errno.desc());
             }
         }
     }
@@ -83,7 +83,7 @@ impl Driver {
         match self.try_spawn(number) {
             Ok(pid) => Event::Spawned { life: number, pid },
             Err(trouble) => {
-                tracing::warn!(process = %self.id, "{}", trouble.text);
+                tracing::warn!(process = %self.id, "process:{}: {}", self.id, trouble.text);
                 Event::NotSpawned {
                     life: number,
                     text: trouble.text,

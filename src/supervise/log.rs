@@ -46,7 +46,7 @@ impl Reader {
         let end = match process::watch_reader(end) {
             Ok(end) => end,
             Err(error) => {
-                tracing::error!(process = %self.id, stream = %self.stream, "cannot watch its output: {error}");
+                tracing::error!(process = %self.id, stream = %self.stream, "process:{}: cannot watch its {}: {error}", self.id, self.stream);
                 return;
             }
         };
@@ -72,7 +72,7 @@ impl Reader {
         };
         output.finish();
         if let Err(error) = ended {
-            tracing::error!(process = %self.id, stream = %self.stream, "cannot read its output: {error}");
+            tracing::error!(process = %self.id, stream = %self.stream, "process:{}: cannot read its {}: {error}", self.id, self.stream);
         }
     }
 
@@ -204,7 +204,8 @@ impl Output {
         if left_out > 0 {
             tracing::warn!(
                 target: "sluiced::child", process = %self.id, stream = %self.stream,
-                "{left_out} lines left out (more than {MOST_LINES} in a second)"
+                "process:{} {}: {left_out} lines left out (more than {MOST_LINES} in a second)",
+                self.id, self.stream
             );
         }
     }
@@ -225,9 +226,9 @@ impl Limit {
         self.shown += 1;
         let text = line.shown();
         if stream == Stream::Stderr {
-            tracing::warn!(target: "sluiced::child", process = %id, stream = %stream, "{text}");
+            tracing::warn!(target: "sluiced::child", process = %id, stream = %stream, "process:{id} {stream}: {text}");
         } else {
-            tracing::info!(target: "sluiced::child", process = %id, stream = %stream, "{text}");
+            tracing::info!(target: "sluiced::child", process = %id, stream = %stream, "process:{id} {stream}: {text}");
         }
     }
 }

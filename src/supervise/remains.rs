@@ -45,7 +45,7 @@ impl Remains {
         if self.groups.len() == MOST {
             let oldest = self.groups.remove(0);
             let pid = oldest.child.pid();
-            tracing::warn!(process = %self.id, pid, "{MOST} earlier lives have left processes behind: killing the oldest");
+            tracing::warn!(process = %self.id, pid, "process:{}: {MOST} earlier lives have left processes behind: killing the oldest", self.id);
             let _ = oldest.child.signal_group(libc::SIGKILL);
         }
         self.groups.push(Rest {
@@ -86,7 +86,7 @@ impl Remains {
                 let pid = rest.child.pid();
                 tracing::warn!(
                     process = %self.id, pid,
-                    "a process that the last life left behind still reads its stdin: killing its group"
+                    "process:{}: somebody that its last life left behind still reads its stdin: killing that group", self.id
                 );
                 let _ = rest.child.signal_group(libc::SIGKILL);
             }
@@ -117,7 +117,7 @@ impl Remains {
             }
             if rest.killed {
                 let pid = rest.child.pid();
-                tracing::warn!(process = %id, pid, "the rest of its group cannot be killed; it is left behind");
+                tracing::warn!(process = %id, pid, "process:{id}: the rest of its group cannot be killed; it is left behind");
                 return false;
             }
             let _ = rest.child.signal_group(libc::SIGKILL);

@@ -66,6 +66,7 @@ fn a_full_device_ends_alone() {
         "{:?}",
         monitor.kinds()
     );
+    daemon.wait_for_log("/dev/full");
     let lines = daemon.log().lines().filter(|line| line.contains("/dev/full")).count();
     assert!(
         (1..=3).contains(&lines),

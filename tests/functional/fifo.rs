@@ -4,7 +4,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use crate::support::{Builder, Daemon, FifoReader, FifoWriter, Taken, make_fifo, stories};
+use crate::support::{Builder, Daemon, FifoReader, FifoWriter, Taken, make_fifo, stories, until};
 
 stories!(
     a_fifo_is_made_with_its_mode,
@@ -80,14 +80,16 @@ fn refused(make: impl Fn(&Path)) -> (Daemon, std::path::PathBuf) {
     let daemon = builder.start();
     let route = daemon.wait_until("route.wrong", "failed", |route| route.source(0).state() == "failed");
     assert_eq!(route.source(0).int("bytes"), 0);
-    let log = daemon.log();
-    let named = log.lines().any(|line| {
-        line.contains(&path.display().to_string()) && (line.contains("not a FIFO") || line.contains("symlink"))
+    // The log is written behind the daemon's back: it comes a moment later.
+    let named = || {
+        let names = |line: &str| line.contains(&path.display().to_string());
+        let says = |line: &str| line.contains("not a FIFO") || line.contains("symlink");
+        daemon.log().lines().any(|line| names(line) && says(line)).then_some(())
+    };
+    until(named, || {
+        let log = daemon.log();
+        format!("no line of the log names the path and says that it is not a FIFO:\n{log}")
     });
-    assert!(
-        named,
-        "no line of the log names the path and says that it is not a FIFO:\n{log}"
-    );
     let mut reader = FifoReader::open(daemon.fifo("out"));
     FifoWriter::open(daemon.fifo("in")).write_all(b"ok");
     assert_eq!(reader.read_exact(2), b"ok");

@@ -228,10 +228,8 @@ impl Route {
 
     /// A reader that leaves while the route is drained by hand is not waited for: nobody promised that one will come.
     fn destination_gone(&mut self, i: usize, actions: &mut Vec<Action>) -> bool {
-        let (rule, phase) = &self.destinations[i];
         let drained_by_hand = matches!(self.phase, Phase::Draining { by_hand: true, .. });
-        let draining = matches!(phase, DestinationPhase::Draining { .. });
-        if rule.close_when_gone || (draining && drained_by_hand) {
+        if self.destinations[i].0.close_when_gone || drained_by_hand {
             self.end_destination(i, &CloseCause::PeerGone, actions)
         } else {
             self.destination_awaits_reader(i)
