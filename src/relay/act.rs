@@ -23,6 +23,7 @@ impl RelayedRoute {
             Action::EndDestination { destination, cause } => self.end_destination(destination, cause),
             Action::Opened => {
                 self.event(Subject::Route(self.spec.name.clone()), EventDetail::RouteOpened);
+                self.untold.changed = true;
             }
             Action::Closed => {
                 let dropped_bytes = self.destinations.iter().map(|destination| destination.dropped).sum();
@@ -30,6 +31,7 @@ impl RelayedRoute {
                     Subject::Route(self.spec.name.clone()),
                     EventDetail::RouteClosed { dropped_bytes },
                 );
+                self.untold.changed = true;
             }
         }
     }
@@ -93,9 +95,8 @@ impl RelayedRoute {
         self.event(Subject::Route(self.spec.name.clone()), detail);
     }
 
-    pub(super) fn event(&self, subject: Subject, detail: EventDetail) {
-        self.told.set(true);
-        self.reports.event(Event {
+    pub(super) fn event(&mut self, subject: Subject, detail: EventDetail) {
+        self.untold.events.push(Event {
             at: clock::now(),
             subject,
             detail,

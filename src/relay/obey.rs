@@ -54,7 +54,7 @@ impl RelayedRoute {
         let changed = self.tell(event);
         self.look_at_pauses();
         // Whoever asks next sees it done.
-        self.told.set(true);
+        self.untold.changed = true;
         self.publish();
         let _ = reply.send(changed);
     }

@@ -1,4 +1,4 @@
-//! Writes the route's snapshot between two turns.
+//! Writes the route's snapshot between two turns, and then tells what has happened.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -7,15 +7,17 @@ use super::message::Report;
 use super::route::RelayedRoute;
 
 impl RelayedRoute {
-    /// Publishes, and then says so if something was told: whoever hears of an event finds its effect in the snapshot.
-    pub(super) fn publish(&self) {
-        self.write_cell();
-        if self.told.take() {
+    pub(super) fn publish(&mut self) {
+        self.write_snapshot();
+        for event in self.untold.events.drain(..) {
+            self.reports.event(event);
+        }
+        if std::mem::take(&mut self.untold.changed) {
             self.reports.report(Report::Changed(self.spec.name.clone()));
         }
     }
 
-    fn write_cell(&self) {
+    fn write_snapshot(&self) {
         let mut cell = self.cell.lock();
         cell.state = self.machine.state();
         cell.reasons = self.machine.gate().reasons();

@@ -1,6 +1,6 @@
 //! One route's task: obey, turn, publish, wait.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,8 +46,15 @@ pub(super) struct RelayedRoute {
     pub heard: Option<Command>,
     pub timer: Option<(Moment, Pin<Box<Sleep>>)>,
     pub stop: bool,
-    /// Something was told since the snapshot was published last.
-    pub told: Cell<bool>,
+    /// Told once the snapshot says so too: whoever hears of a change and looks, sees it.
+    pub untold: Untold,
+}
+
+/// What happened since the snapshot was published last.
+#[derive(Default)]
+pub(super) struct Untold {
+    pub events: Vec<crate::model::Event>,
+    pub changed: bool,
 }
 
 /// A scratch buffer for one relay thread.
@@ -102,7 +109,7 @@ impl RelayedRoute {
             heard: None,
             timer: None,
             stop: false,
-            told: Cell::new(false),
+            untold: Untold::default(),
         }
     }
 
