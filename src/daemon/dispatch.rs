@@ -77,8 +77,9 @@ impl Daemon {
         let stopped = self
             .wiring
             .place(process)
-            .is_some_and(|place| self.processes[place].snapshot().state == ProcessState::Stopped);
-        if stopped {
+            .is_some_and(|place| self.processes[place].state() == ProcessState::Stopped);
+        // While the daemon stops, it has told of its end for good, and that is not taken back.
+        if stopped && self.stopping.borrow().is_none() {
             self.tell_down(process);
         }
         self.changed();
