@@ -52,6 +52,9 @@ pub(super) fn run(config: Config, arguments: &Arguments) -> ExitCode {
     if let Err(error) = sys::process::raise_nofile() {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
+    if let Err(error) = sys::process::survive_file_size_limit() {
+        tracing::warn!("cannot ignore SIGXFSZ, so a file that grows to the size limit ends this daemon: {error}");
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::OnceLock;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigHandler, Signal, signal};
 
 static ORIGINAL: OnceLock<u64> = OnceLock::new();
 
@@ -17,6 +18,14 @@ pub fn raise_nofile() -> io::Result<u64> {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     }
     Ok(hard)
+}
+
+/// Makes a write beyond RLIMIT_FSIZE an error (EFBIG) instead of the end of the daemon. Children get the default back.
+/// setrlimit(2), signal(7).
+pub fn survive_file_size_limit() -> io::Result<()> {
+    // SAFETY: SIG_IGN runs no code.
+    unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }?;
+    Ok(())
 }
 
 /// The soft limit from before [`raise_nofile`]; `None` when it was not called.
