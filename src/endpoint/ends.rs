@@ -70,8 +70,8 @@ pub enum DestinationOpening {
     Open(WriteEnd),
     /// It was tried, and nobody reads it yet.
     AwaitsReader,
-    /// Nobody will ever read it (again); so many bytes were in its pipe.
-    GoneForGood(u64),
+    /// Nobody will ever read it (again). `close` tells what is left unread.
+    GoneForGood,
 }
 
 /// A pipe's end that a process lends to its route.
@@ -141,8 +141,9 @@ pub trait Source {
         None
     }
 
-    /// `due` has come, and the pipe is still open.
-    fn overdue(&mut self, _now: Moment) -> Option<Overdue> {
+    /// `due` has come, and the pipe is still open. `hung_up`: nobody holds it any more, and what stands in it is all that
+    /// comes.
+    fn overdue(&mut self, _now: Moment, _hung_up: bool) -> Option<Overdue> {
         None
     }
 

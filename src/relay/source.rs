@@ -67,8 +67,13 @@ impl Source {
         }
     }
 
-    /// From now on only what stands in it now is read.
+    /// From now on only what stands in it now is read. Where it is just between two pipes, the next one is asked when it
+    /// is open.
     pub fn limit_to_what_stands(&mut self) {
-        self.limit = Some(self.end.as_ref().map_or(0, |end| pipe::unread(end.descriptor())));
+        self.limit = match &self.end {
+            Some(end) => Some(pipe::unread(end.descriptor())),
+            None if self.kind.has_more() => None,
+            None => Some(0),
+        };
     }
 }

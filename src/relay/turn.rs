@@ -7,7 +7,7 @@ use super::route::RelayedRoute;
 use crate::decide::route::{DestinationPhase, Event, SourcePhase};
 use crate::endpoint::ends::OpenError;
 use crate::model::{CloseCause, EventDetail, Subject};
-use crate::sys::{clock, errno};
+use crate::sys::{clock, errno, pipe};
 use crate::transport::{CHUNK, Choice, Moved, Took, splice};
 
 /// The most that one turn moves, in bytes. Then the other routes of the thread have theirs.
@@ -240,7 +240,12 @@ impl RelayedRoute {
     /// A source has nothing to read now. True when it is worth another try.
     fn found_nothing(&mut self, i: usize) -> bool {
         let source = &mut self.sources[i];
-        if source.limit.is_some() {
+        if let Some(limit) = source.limit {
+            // The reactor may not have heard yet of what stands there.
+            let stands = |end: &crate::transport::ReadEnd| pipe::unread(end.descriptor()) > 0;
+            if limit > 0 && source.end.as_ref().is_some_and(stands) {
+                return false;
+            }
             return self.found_dry(i);
         }
         if !source.end.as_ref().is_some_and(crate::transport::ReadEnd::is_stale) {

@@ -5,10 +5,10 @@ use std::task::{Context, Poll};
 
 use super::message::Report;
 use super::route::RelayedRoute;
-use crate::decide::route::Event;
+use crate::decide::route::{Event, SourcePhase};
 use crate::endpoint::ends::{DestinationOpening, Overdue, SourceOpening};
 use crate::model::{EventDetail, Moment, Subject};
-use crate::sys::clock;
+use crate::sys::{clock, poll};
 
 /// How often an opening of one endpoint is told at most.
 const BETWEEN_OPENINGS: std::time::Duration = std::time::Duration::from_secs(1);
@@ -42,6 +42,7 @@ impl RelayedRoute {
             return Poll::Pending;
         }
         let may_read = self.machine.may_read(i);
+        let draining = matches!(self.machine.source(i), SourcePhase::Draining);
         let source = &mut self.sources[i];
         if let Some(end) = &mut source.end {
             return if may_read { end.poll_readable(cx) } else { Poll::Pending };
@@ -53,6 +54,9 @@ impl RelayedRoute {
             Ok(SourceOpening::Open(end)) => {
                 source.end = Some(end);
                 source.opens += 1;
+                if draining && !source.kind.drains_to_end() {
+                    source.limit_to_what_stands();
+                }
                 self.tell(&Event::SourceOpened(i));
             }
             Ok(SourceOpening::Waits) => {
@@ -108,8 +112,7 @@ impl RelayedRoute {
             Ok(DestinationOpening::AwaitsReader) => {
                 self.tell(&Event::DestinationAwaitsReader(i));
             }
-            Ok(DestinationOpening::GoneForGood(unread)) => {
-                destination.lost_in_pipe(unread);
+            Ok(DestinationOpening::GoneForGood) => {
                 self.tell(&Event::DestinationGoneForGood(i));
             }
             Err(error) => self.fail_destination(i, &error),
@@ -173,10 +176,9 @@ impl RelayedRoute {
             self.look_at_queue(0);
         }
         for source in &mut self.sources {
-            if source.end.is_none() {
-                continue;
-            }
-            match source.kind.overdue(now) {
+            let Some(end) = &source.end else { continue };
+            let hung_up = poll::now(end.descriptor()).hung_up;
+            match source.kind.overdue(now, hung_up) {
                 None => {}
                 Some(Overdue::KillGroup { process, life }) => {
                     self.reports.report(Report::KillGroup { process, life });

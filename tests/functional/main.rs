@@ -11,6 +11,7 @@ mod broadcast;
 mod cli;
 mod config_cli;
 mod control;
+mod endings;
 mod ends;
 mod exec;
 mod exit_when_done;
@@ -43,6 +44,7 @@ const THEMES: &[Theme] = &[
     ("cli", cli::STORIES),
     ("config_cli", config_cli::STORIES),
     ("control", control::STORIES),
+    ("endings", endings::STORIES),
     ("ends", ends::STORIES),
     ("exec", exec::STORIES),
     ("exit_when_done", exit_when_done::STORIES),

@@ -40,6 +40,7 @@ struct Exited {
     pid: i32,
     deadline: Moment,
     killed: bool,
+    /// Nothing more is to be done about it.
     abandoned: bool,
 }
 
@@ -150,10 +151,14 @@ impl Source for ProcessSource {
         (!exited.abandoned).then_some(exited.deadline)
     }
 
-    fn overdue(&mut self, now: Moment) -> Option<Overdue> {
+    fn overdue(&mut self, now: Moment, hung_up: bool) -> Option<Overdue> {
         let Present { life, exited } = self.present.as_mut()?;
         let exited = exited.as_mut()?;
         if now < exited.deadline || exited.abandoned {
+            return None;
+        }
+        if hung_up {
+            exited.abandoned = true;
             return None;
         }
         if exited.killed {
@@ -177,8 +182,8 @@ pub struct ProcessDestination {
     lent: bool,
     life: Option<u64>,
     down: Option<Down>,
-    /// What stands unread was told by whoever kept the pipe.
-    counted: bool,
+    /// What stands unread, as told by whoever keeps the pipe.
+    unread: u64,
     over: bool,
 }
 
@@ -199,7 +204,7 @@ impl ProcessDestination {
             lent: false,
             life: None,
             down: None,
-            counted: false,
+            unread: 0,
             over: false,
         }
     }
@@ -213,8 +218,8 @@ impl Destination for ProcessDestination {
         // Also while an end is lent: a consumer that is gone for good, or whose next life has a pipe of its own.
         if let Some(Down::ForGood(unread)) = self.down {
             self.down = Some(Down::Told);
-            self.counted = unread > 0;
-            return Poll::Ready(Ok(DestinationOpening::GoneForGood(unread)));
+            self.unread = unread;
+            return Poll::Ready(Ok(DestinationOpening::GoneForGood));
         }
         if let Some(Lent { end, .. }) = self.next.take() {
             self.lent = true;
@@ -244,13 +249,16 @@ impl Destination for ProcessDestination {
         self.lent = false;
         self.next = None;
         match end {
-            Some(end) if !self.counted && poll::now(end.descriptor()).no_reader => pipe::unread(end.descriptor()),
-            _ => 0,
+            // Asked of the pipe itself: something may have been written since it was told.
+            Some(end) if poll::now(end.descriptor()).no_reader => pipe::unread(end.descriptor()),
+            Some(_) => self.unread,
+            // The pipe has gone with its reader, and was counted then.
+            None => 0,
         }
     }
 
     fn revive(&mut self) {
-        (self.over, self.down, self.counted) = (false, None, false);
+        (self.over, self.down, self.unread) = (false, None, 0);
     }
 
     fn lent_life(&self) -> Option<u64> {

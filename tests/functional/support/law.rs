@@ -21,6 +21,9 @@ pub fn check_law(route: &Shown) -> Result<(), String> {
             let owed = upto.checked_sub(destination.int("fromBytes"));
             let owed = owed.ok_or_else(|| format!("fromBytes is beyond what was accepted: {route}"))?;
             let name = destination.text("name");
+            if destination.maybe_int("unreadBytes") > Some(destination.int("bytes")) {
+                return Err(format!("more was left unread of {name} than it ever got: {route}"));
+            }
             equal(
                 &format!("owed to {name}"),
                 owed,
