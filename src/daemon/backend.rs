@@ -1,6 +1,7 @@
 //! What the control socket can ask of the daemon.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -130,12 +131,7 @@ impl Control {
             started_at_usec: clock::realtime_usec().saturating_sub(age),
             generation: 1,
             life: 1,
-            config_paths: daemon
-                .config
-                .files
-                .iter()
-                .map(|file| file.path.display().to_string())
-                .collect(),
+            config_paths: daemon.config.files.iter().map(|file| shown_path(&file.path)).collect(),
             routes,
             processes,
             last_reload_error: None,
@@ -164,6 +160,14 @@ impl Control {
     fn all_processes(&self) -> Vec<types::Process> {
         self.daemon.processes.iter().map(wire::process).collect()
     }
+}
+
+/// Whoever asks may be in another directory than the daemon.
+fn shown_path(path: &Path) -> String {
+    std::path::absolute(path)
+        .unwrap_or_else(|_| path.to_owned())
+        .display()
+        .to_string()
 }
 
 fn stopping() -> Error {
@@ -283,7 +287,7 @@ impl Backend for Control {
         let files = self.daemon.config.files.iter();
         Ok(files
             .map(|file| types::ConfigFile {
-                path: file.path.display().to_string(),
+                path: shown_path(&file.path),
                 text: file.text.clone(),
             })
             .collect())
