@@ -20,7 +20,6 @@ const KEYS: &[(&Shape, &str)] = &[
     (&ROUTE, "max-record"),
     (&ROUTE, "distribution"),
     (&ROUTE, "when-full"),
-    (&ROUTE, "rate-limit"),
     (&ENDPOINT, "when-full"),
 ];
 

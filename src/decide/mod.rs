@@ -5,6 +5,7 @@
 pub mod gate;
 pub mod pauses;
 pub mod process;
+pub mod rate;
 pub mod restart;
 pub mod route;
 pub mod stop_order;

@@ -10,6 +10,7 @@ mod destination;
 mod message;
 mod obey;
 mod publish;
+mod rate;
 mod route;
 mod source;
 mod thread;

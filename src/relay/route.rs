@@ -13,6 +13,7 @@ use super::destination::Destination;
 use super::message::{Command, Reports};
 use super::source::Source;
 use crate::decide::pauses::Pauses;
+use crate::decide::rate::Bucket;
 use crate::decide::route::{Action, DestinationRule, Event, Route};
 use crate::decide::watermark::Watermark;
 use crate::endpoint;
@@ -35,6 +36,8 @@ pub(super) struct RelayedRoute {
     pub accepted: u64,
     /// Which source was read last: the next turn begins behind it.
     pub last_read: usize,
+    /// `rate-limit`
+    pub rate: Option<Bucket>,
     /// splice(2) is refused and copying is forbidden: not before then is it tried again.
     pub stalled_until: Option<Moment>,
     pub stall: Option<Arc<str>>,
@@ -89,6 +92,7 @@ impl RelayedRoute {
                 close_when_gone: destination.when_gone == WhenGone::Close,
             })
             .collect();
+        let rate = spec.rate_limit.map(|rate| Bucket::new(rate, clock::now()));
         let machine = Route::new(sources.len(), &rules, spec.start_paused, clock::now());
         let chooser = Chooser::new(spec.path, can_splice(&spec));
         RelayedRoute {
@@ -100,6 +104,7 @@ impl RelayedRoute {
             pauses: Pauses::default(),
             accepted: 0,
             last_read: 0,
+            rate,
             stalled_until: None,
             stall: None,
             cell,

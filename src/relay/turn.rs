@@ -87,13 +87,16 @@ impl RelayedRoute {
 
     /// `None`: nothing can be read from it now.
     fn copy_from(&mut self, i: usize) -> Option<usize> {
-        let source = &self.sources[i];
-        let end = source.end.as_ref()?;
-        let most = source.most(CHUNK);
-        if most == 0 {
+        self.sources[i].end.as_ref()?;
+        let wanted = self.sources[i].most(CHUNK);
+        let most = self.allowed(wanted);
+        if wanted == 0 {
             self.found_nothing(i);
+        }
+        if most == 0 {
             return None;
         }
+        let end = self.sources[i].end.as_ref()?;
         let scratch = std::rc::Rc::clone(&self.scratch);
         let mut scratch = scratch.borrow_mut();
         match end.read(&mut scratch[..most]) {
@@ -120,6 +123,7 @@ impl RelayedRoute {
 
     fn took(&mut self, i: usize, count: usize) {
         self.sources[i].took(count);
+        self.pay(count);
         self.accepted += count as u64;
         if matches!(self.machine.source(i), SourcePhase::Waiting) {
             // The law is checked when the bytes have found their place.
@@ -188,12 +192,16 @@ impl RelayedRoute {
         if !self.machine.may_read(0) {
             return false;
         }
-        let most = self.sources[0].most(budget.bytes);
+        let wanted = self.sources[0].most(budget.bytes);
+        let most = self.allowed(wanted);
         let (Some(from), Some(to)) = (&self.sources[0].end, &self.destinations[0].end) else {
             return false;
         };
-        if most == 0 {
+        if wanted == 0 {
             self.found_nothing(0);
+            return false;
+        }
+        if most == 0 {
             return false;
         }
         match splice(from, to, most) {

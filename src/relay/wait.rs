@@ -159,7 +159,12 @@ impl RelayedRoute {
             .iter()
             .filter(|source| source.end.is_some())
             .filter_map(|source| source.kind.due());
-        let own = [self.machine.deadline(), self.pauses.due(), self.stalled_until];
+        let own = [
+            self.machine.deadline(),
+            self.pauses.due(),
+            self.stalled_until,
+            self.rate_due(),
+        ];
         overdue.chain(own.into_iter().flatten()).min()
     }
 
@@ -175,6 +180,7 @@ impl RelayedRoute {
             self.destinations[0].refused = false;
             self.look_at_queue(0);
         }
+        self.look_at_rate(now);
         for source in &mut self.sources {
             let Some(end) = &source.end else { continue };
             let hung_up = poll::now(end.descriptor()).hung_up;

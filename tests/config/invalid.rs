@@ -45,7 +45,6 @@ fn what_has_no_effect_yet_is_refused_and_its_default_is_not() {
     let of_route = [
         ("framing = \"lines\"", Some("framing = \"bytes\"")),
         ("max-record = 1", Some("max-record = 65536")),
-        ("rate-limit = \"1MiB/s\"", None),
         ("when-full = \"drop-newest\"", Some("when-full = \"block\"")),
     ];
     let of_control = [("group = \"adm\"", None), ("read-group = \"adm\"", None)];

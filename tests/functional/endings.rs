@@ -71,7 +71,10 @@ fn an_output_that_waits_long_is_not_abandoned() {
     assert_eq!(daemon.wait_for("route.a", "closed").int("acceptedBytes"), 1000);
     monitor.wait_for("route_closed", "route:a");
     let told = monitor.kinds();
-    assert!(!told.iter().any(|kind| kind.starts_with("output_abandoned")), "{told:?}");
+    assert!(
+        !told.iter().any(|kind| kind.starts_with("output_abandoned")),
+        "{told:?}"
+    );
 }
 
 /// A life that has exited left something in its pipe, and its successor never stops writing: a drain takes what the one

@@ -24,6 +24,7 @@ mod hostile;
 mod idle;
 mod keep_stdin;
 mod processes;
+mod rates;
 mod relay;
 mod runtime_directory;
 mod shutdown;
@@ -57,6 +58,7 @@ const THEMES: &[Theme] = &[
     ("idle", idle::STORIES),
     ("keep_stdin", keep_stdin::STORIES),
     ("processes", processes::STORIES),
+    ("rates", rates::STORIES),
     ("relay", relay::STORIES),
     ("runtime_directory", runtime_directory::STORIES),
     ("shutdown", shutdown::STORIES),
