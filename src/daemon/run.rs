@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
@@ -26,7 +27,10 @@ use crate::endpoint::ends::Taken;
 use crate::model::{Config, ProcessId, ProcessState};
 use crate::relay::{self, RelayThread, RouteHandle};
 use crate::supervise;
-use crate::sys;
+use crate::sys::{self, clock};
+
+/// How long the routes may take to try their endpoints before processes are started all the same.
+const BEGINNING: Duration = Duration::from_secs(5);
 
 /// What the service manager passed: descriptors and their names.
 type Passed = Vec<(OwnedFd, String)>;
@@ -112,7 +116,7 @@ async fn live(config: Config, exit_when_done: bool, passed: Passed) -> Result<Ex
         .map_err(|error| StartError::Io("set up the signal handlers", error))?;
     let listener = listener(&config, passed)?;
     let (notices_in, notices) = mpsc::unbounded_channel();
-    let (daemon, relayed) = start(config, exit_when_done, &notices_in)?;
+    let (daemon, relayed) = start(config, exit_when_done, &notices_in).await?;
     tokio::task::spawn_local(hear_processes(Rc::clone(&daemon), notices));
     let last = CancellationToken::new();
     let hearing = tokio::task::spawn_local(hear_relays(Rc::clone(&daemon), relayed, last.clone()));
@@ -186,7 +190,7 @@ fn spawn_service(daemon: &Rc<Daemon>) {
 }
 
 /// Starts the relay threads, the routes and the processes.
-fn start(
+async fn start(
     config: Config,
     exit_when_done: bool,
     notices: &mpsc::UnboundedSender<supervise::Notice>,
@@ -201,6 +205,7 @@ fn start(
     let routes: Vec<RouteHandle> = threaded
         .map(|(route, thread)| thread.relay(Arc::new(route.clone())))
         .collect();
+    begun(&threads, &routes).await;
     let wiring = Wiring::new(&config);
     let mut processes = Vec::new();
     for spec in &config.processes {
@@ -222,6 +227,19 @@ fn start(
         daemon.tell_down(process);
     }
     Ok((daemon, relayed))
+}
+
+/// Waits until every route has tried its endpoints once: whoever is started or served from now on finds the FIFOs in
+/// their places.
+async fn begun(threads: &[RelayThread], routes: &[RouteHandle]) {
+    let patience = clock::now() + BEGINNING;
+    for thread in threads {
+        // A thread that ends at once has said why, and its routes are waited for below.
+        let _ = thread.ping().await;
+    }
+    while !routes.iter().all(|route| route.cell.has_begun()) && clock::now() < patience {
+        clock::sleep_until(clock::now() + Duration::from_millis(1)).await;
+    }
 }
 
 async fn hear_processes(daemon: Rc<Daemon>, mut notices: mpsc::UnboundedReceiver<supervise::Notice>) {

@@ -93,6 +93,13 @@ impl RouteCell {
         self.turn.load(Ordering::SeqCst) != turn.0
     }
 
+    /// Whether the relay has tried each endpoint of the route at least once: it has been through its first turn, and through
+    /// its first wait, in which endpoints are opened.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.turn.load(Ordering::SeqCst) >= 4
+    }
+
     pub(super) fn begin_turn(&self) {
         let turn = self.turn.load(Ordering::Relaxed);
         self.turn.store(turn | 1, Ordering::SeqCst);

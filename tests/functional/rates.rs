@@ -34,7 +34,10 @@ fn no_faster_than_the_rate(path: &str) {
         "{LENGTH} bytes in {took} s, {least} s at the least"
     );
     let cpu = daemon.probe().cpu_time().as_secs_f64();
-    assert!(cpu < took / 2.0, "{cpu} s of processor time in {took} s: it does not wait, it spins");
+    assert!(
+        cpu < took / 2.0,
+        "{cpu} s of processor time in {took} s: it does not wait, it spins"
+    );
 }
 
 fn no_faster_than_the_rate_by_copy() {
