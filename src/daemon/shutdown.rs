@@ -68,6 +68,10 @@ impl Daemon {
             }
         };
         self.end(hurried, hurry).await;
+        // What the last process left unread was told to its route, which has heard of it when it has answered.
+        for answer in self.abort_routes() {
+            let _ = answer.await;
+        }
         self.count_losses();
     }
 
@@ -136,10 +140,7 @@ impl Daemon {
 
     /// The deadline has come, or everything is over: drops what is left, and ends the processes.
     async fn end(&self, hurried: bool, mut hurry: std::pin::Pin<&mut impl Future<Output = ()>>) {
-        for route in &self.routes {
-            let (reply, _) = oneshot::channel();
-            route.send(relay::Command::Abort(CloseCause::DrainTimeout, reply));
-        }
+        self.abort_routes();
         for process in &self.processes {
             process.send(Command::Shutdown { kill: hurried });
         }
@@ -160,6 +161,15 @@ impl Daemon {
             }
         }
         all_over.await;
+    }
+
+    fn abort_routes(&self) -> Vec<oneshot::Receiver<bool>> {
+        let abort = |route: &relay::RouteHandle| {
+            let (reply, answer) = oneshot::channel();
+            route.send(relay::Command::Abort(CloseCause::DrainTimeout, reply));
+            answer
+        };
+        self.routes.iter().map(abort).collect()
     }
 
     fn count_losses(&self) {

@@ -210,8 +210,11 @@ pub trait Destination {
     /// A process lends its input.
     fn lend(&mut self, _lent: Lent) {}
 
-    /// The process does not run (false), or will not run again, with so many bytes unread in its pipe (true).
-    fn down(&mut self, _for_good: bool, _unread: u64) {}
+    /// The process does not run (false), or will not run again, with so many bytes unread in its pipe (true). The result
+    /// is what is lost by it of a destination that has been closed before.
+    fn down(&mut self, _for_good: bool, _unread: u64) -> u64 {
+        0
+    }
 
     /// How it learns of a reader while there is none.
     fn waits_by(&self) -> Option<&'static str> {

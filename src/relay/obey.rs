@@ -37,7 +37,10 @@ impl RelayedRoute {
                 self.drain_to_end(source);
             }
             Command::SourceDown(i, for_good) => self.sources[i].kind.down(for_good),
-            Command::DestinationDown(i, for_good, unread) => self.destinations[i].kind.down(for_good, unread),
+            Command::DestinationDown(i, for_good, unread) => {
+                let lost = self.destinations[i].kind.down(for_good, unread);
+                self.destinations[i].lost_in_pipe(lost);
+            }
             Command::ReviveSource(i) => {
                 self.tell(&Event::SourceRevived(i));
                 self.reopen_revived();

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use super::end::{ReadEnd, WriteEnd, at_end};
 use crate::sys::{pipe, poll};
 
-/// After so many EAGAINs in a row that poll(2) contradicts, the kernel is taken to refuse.
+/// After so many answers in a row that poll(2) contradicts (EAGAIN, or 0 with bytes there), the kernel is taken to refuse.
 const CONTRADICTIONS: u32 = 8;
 
 /// What a splice did.
@@ -65,7 +65,8 @@ fn call(input: BorrowedFd<'_>, output: BorrowedFd<'_>, most: usize) -> Moved {
             Ok(0) => match at_end(input) {
                 Some(true) => return Moved::End,
                 Some(false) => return Moved::Nothing,
-                None => {}
+                None if contradictions == CONTRADICTIONS => return Moved::Refused(Errno::EIO),
+                None => contradictions += 1,
             },
             Ok(count) => return Moved::Bytes(count),
             Err(error) => match refusal(&error, input, output) {

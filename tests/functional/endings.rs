@@ -16,6 +16,7 @@ stories!(
     whoever_waits_for_a_drain_is_answered,
     a_full_cycle_does_not_wait_for_the_deadline,
     a_file_at_the_size_limit_ends_nothing,
+    what_a_consumer_leaves_after_its_end_of_input_is_counted,
 );
 
 /// The daemon keeps a spare read end of the consumer's stdin, and closes it for good: the bytes in it are lost once.
@@ -208,4 +209,32 @@ fn a_file_at_the_size_limit_ends_nothing() {
     let mut reader = FifoReader::open(daemon.fifo("out-b"));
     FifoWriter::open(daemon.fifo("in-b")).write_all(b"on");
     assert_eq!(reader.read_exact(2), b"on");
+}
+
+/// It got all of its input and the end of it, and has ended without reading: with a kept stdin the daemon knows, and a
+/// byte was lost.
+fn what_a_consumer_leaves_after_its_end_of_input_is_counted() {
+    let config = r#"
+        [process.producer]
+        command = [$PEER, "write 5000"]
+        restart = "never"
+
+        [process.consumer]
+        command = [$PEER, "read 10", "await $DIR/run/gate"]
+        restart = "never"
+        keep-stdin = true
+
+        [route.a]
+        from = "process:producer.stdout"
+        to = "process:consumer.stdin"
+
+        [route.gate]
+        from = { fifo = "in", on-eof = "close" }
+        to = "fifo:gate"
+        "#;
+    let daemon = Daemon::config(config).argument("--exit-when-done").start();
+    daemon.wait_for("route.a", "closed");
+    FifoWriter::open(daemon.fifo("in")).write_all(b"go");
+    let log = daemon.expect_end(1);
+    assert!(log.contains("4990 left unread by a consumer"), "{log}");
 }

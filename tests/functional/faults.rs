@@ -11,6 +11,7 @@ stories!(
     splice_that_is_interrupted_eintr,
     splice_that_says_eagain_now_and_then,
     splice_that_fails_in_the_middle,
+    splice_that_says_nothing_came_though_something_stands,
     read_and_write_that_are_interrupted,
     accept_without_descriptors,
 );
@@ -111,4 +112,15 @@ fn accept_without_descriptors() {
         }
     };
     until(look, || "ten replies have not come".to_owned());
+}
+
+/// An answer of 0 is an end of file only where the pipe says so, too; one that never changes is a refusal, not a reason
+/// to ask for ever.
+fn splice_that_says_nothing_came_though_something_stands() {
+    let shown = same_bytes_with("auto", &["-e", "trace=splice", "-e", "inject=splice:retval=0"]);
+    assert!(shown.is_none_or(|path| path == "copy"));
+    same_bytes_with(
+        "splice",
+        &["-e", "trace=splice", "-e", "inject=splice:retval=0:when=3+5"],
+    );
 }

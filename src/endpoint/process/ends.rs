@@ -184,6 +184,8 @@ pub struct ProcessDestination {
     down: Option<Down>,
     /// What stands unread, as told by whoever keeps the pipe.
     unread: u64,
+    /// What stands unread in the last pipe has been told to the relay.
+    counted: bool,
     over: bool,
 }
 
@@ -205,6 +207,7 @@ impl ProcessDestination {
             life: None,
             down: None,
             unread: 0,
+            counted: true,
             over: false,
         }
     }
@@ -248,17 +251,20 @@ impl Destination for ProcessDestination {
         self.over = true;
         self.lent = false;
         self.next = None;
-        match end {
+        // The pipe has gone with its reader, and was counted then.
+        let Some(end) = end else { return 0 };
+        let no_reader = poll::now(end.descriptor()).no_reader;
+        self.counted = no_reader || self.unread > 0;
+        if no_reader {
             // Asked of the pipe itself: something may have been written since it was told.
-            Some(end) if poll::now(end.descriptor()).no_reader => pipe::unread(end.descriptor()),
-            Some(_) => self.unread,
-            // The pipe has gone with its reader, and was counted then.
-            None => 0,
+            pipe::unread(end.descriptor())
+        } else {
+            self.unread
         }
     }
 
     fn revive(&mut self) {
-        (self.over, self.down, self.unread) = (false, None, 0);
+        (self.over, self.down, self.unread, self.counted) = (false, None, 0, true);
     }
 
     fn lent_life(&self) -> Option<u64> {
@@ -273,7 +279,12 @@ impl Destination for ProcessDestination {
         }
     }
 
-    fn down(&mut self, for_good: bool, unread: u64) {
+    fn down(&mut self, for_good: bool, unread: u64) -> u64 {
         self.down = Some(if for_good { Down::ForGood(unread) } else { Down::ForNow });
+        // It was given everything, and has ended without reading it.
+        if for_good && self.over && !std::mem::replace(&mut self.counted, true) {
+            return unread;
+        }
+        0
     }
 }
