@@ -232,7 +232,6 @@ impl Backend for Control {
     async fn start_process(&self, name: &str, wait: bool) -> Result<bool, Error> {
         let places = self.processes(name)?;
         self.refuse_when_stopping()?;
-        places.iter().for_each(|place| self.daemon.revive_routes_of(*place));
         let changed = self
             .tell_processes(&places, |reply| supervise::Command::Start { reply })
             .await?;
@@ -262,7 +261,6 @@ impl Backend for Control {
     async fn restart_process(&self, name: &str, wait: bool) -> Result<bool, Error> {
         let places = self.processes(name)?;
         self.refuse_when_stopping()?;
-        places.iter().for_each(|place| self.daemon.revive_routes_of(*place));
         let changed = self
             .tell_processes(&places, |reply| supervise::Command::Restart { reply })
             .await?;

@@ -52,6 +52,7 @@ impl Daemon {
                 finished,
                 unread,
             } => self.process_ended(&process, finished, &unread),
+            Notice::Revived(process) => self.revive_routes_of(&process),
             Notice::Changed(process) => self.process_changed(&process),
         }
     }
@@ -123,16 +124,10 @@ impl Daemon {
         self.changed();
     }
 
-    /// Before a process that had ended is started by hand: its routes are opened again.
-    pub fn revive_routes_of(&self, place: usize) {
-        let ended = matches!(
-            self.processes[place].snapshot().state,
-            ProcessState::Finished | ProcessState::Failed
-        );
-        if !ended {
-            return;
-        }
-        let process = self.processes[place].id();
+    /// A process that had ended is started by hand: its routes are opened again. An end that was told and has not come
+    /// yet is taken back first, so that it cannot come between this and what is lent next.
+    fn revive_routes_of(&self, process: &ProcessId) {
+        self.tell_down(process);
         for (_, (route, i)) in self.wiring.outputs(process) {
             self.routes[route].send(Command::ReviveSource(i));
         }

@@ -151,6 +151,8 @@ pub enum Action {
     Kill,
     /// Tell the world.
     Tell(EventDetail),
+    /// It had ended and is started by hand: what ended with it opens again. Comes before the life.
+    Revive,
     /// No more lives (until an operator starts it); with `close` the kept input pipes are given up.
     End {
         /// By policy or at shutdown, and not because it failed.

@@ -212,6 +212,7 @@ impl Driver {
             }
             Action::Kill => self.signal_groups(libc::SIGKILL),
             Action::Tell(detail) => self.tell(detail),
+            Action::Revive => self.notify(Notice::Revived(self.id.clone())),
             Action::End { close } => self.end(close),
         }
         None

@@ -119,6 +119,8 @@ pub enum Notice {
         /// Bytes that stand unread in its kept input pipes.
         unread: Vec<(Stream, u64)>,
     },
+    /// After [`Notice::Ended`]: an operator starts it, and what it is lent with comes next.
+    Revived(ProcessId),
     /// The snapshot has changed.
     Changed(ProcessId),
 }

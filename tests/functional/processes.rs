@@ -17,6 +17,7 @@ stories!(
     signals_are_passed_on,
     output_without_a_route_is_logged,
     restart_starts_another,
+    started_again_the_moment_it_ends,
 );
 
 /// libuv test-spawn and CPython's child watchers: SIGCHLD coalesces; each exit code is its own.
@@ -220,4 +221,30 @@ fn restart_starts_another() {
     assert!(!daemon.changes("StopProcess", json!({ "name": "p" })));
     assert!(daemon.changes("StartProcess", json!({ "name": "p" })));
     daemon.wait_for("process.p", "ready");
+}
+
+/// Its end and the start by hand cross on their way to the route: no life's output may fall between them.
+fn started_again_the_moment_it_ends() {
+    let daemon = Daemon::start(
+        r#"
+        [process.p]
+        command = ["echo", "x"]
+        restart = "never"
+
+        [route.a]
+        from = "process:p.stdout"
+        to = "null"
+        "#,
+    );
+    let mut client = daemon.client();
+    let mut lives = 1;
+    while lives < 400 {
+        let started = client
+            .call("StartProcess", json!({ "name": "p", "wait": false }))
+            .expect("StartProcess");
+        lives += u64::from(started.flag("changed"));
+    }
+    daemon.wait_for("process.p", "finished");
+    let route = daemon.wait_for("route.a", "closed");
+    assert_eq!(route.int("acceptedBytes"), 2 * lives, "{}", daemon.log());
 }

@@ -74,6 +74,8 @@ struct World {
     input_spent: bool,
     /// Its end was told and its pipes are closed.
     closed: bool,
+    /// Its end was told, and it was not revived since.
+    ended: bool,
     /// It was told as started and not yet as exited.
     told_running: Option<i32>,
     /// When the stop that is under way began; none after a command to kill at once.
@@ -97,6 +99,7 @@ impl World {
             immortal: false,
             input_spent: false,
             closed: false,
+            ended: false,
             told_running: None,
             asked_at: None,
             wanted: false,
@@ -162,6 +165,11 @@ impl World {
                 self.hold(self.child.is_none(), "its end is told while it runs");
                 self.hold(!self.closed, "its end is told twice");
                 self.closed = close;
+                self.ended = true;
+            }
+            Action::Revive => {
+                self.hold(self.ended, "what has not ended is revived");
+                self.ended = false;
             }
         }
     }
@@ -171,6 +179,7 @@ impl World {
         self.hold(!self.process.shutting_down, "a start during shutdown");
         self.hold(self.wanted, "a start that nobody wants");
         self.hold(life == self.process.lives, "a life of another number");
+        self.hold(!self.ended, "a start of what has ended and is not revived");
         self.closed = false;
         self.asked_at = None;
         if self.input_spent {

@@ -36,6 +36,9 @@ impl Turn<'_> {
         }
         self.step.changed = true;
         self.process.backoff = Backoff::default();
+        if matches!(state, State::Finished | State::Failed { .. }) {
+            self.act(Action::Revive);
+        }
         self.start()
     }
 

@@ -130,6 +130,7 @@ impl Story {
 fn actions(step: &Step) -> String {
     let word = |action: &Action| match action {
         Action::Spawn { .. } => "spawn".to_owned(),
+        Action::Revive => "revive".to_owned(),
         Action::Ask => "ask".to_owned(),
         Action::Kill => "kill".to_owned(),
         Action::Tell(detail) => detail.kind().trim_start_matches("process_").to_owned(),
@@ -168,11 +169,12 @@ fn every_cell() {
     let asked = "stopping: stopping ask";
     let killed = "stopping: stopping kill";
     let start = "starting: spawn";
+    let again = "starting: revive spawn";
     let finish = "finished: stopped close";
     let table = [
-        (Event::Start, [start, "", "", start, "", start, start]),
+        (Event::Start, [start, "", "", start, "", again, again]),
         (Event::Stop, ["", asked, asked, "stopped: stopped", "", "", ""]),
-        (Event::Restart, [start, asked, asked, start, "", start, start]),
+        (Event::Restart, [start, asked, asked, start, "", again, again]),
         (
             Event::BeginShutdown,
             ["stopped: close", "", "", finish, "", "", "failed: close"],
@@ -372,7 +374,7 @@ fn what_cannot_be_executed_fails_until_it_is_started_by_hand() {
         story.process.last_exit,
         Some(Exit::NotExecuted("no such program".to_owned()))
     );
-    assert_eq!(actions(&story.on(Event::Start)), "spawn");
+    assert_eq!(actions(&story.on(Event::Start)), "revive spawn");
 
     let mut story = Story::in_state("starting");
     assert_eq!(actions(&story.on(not_executed(true))), "backing_off");
