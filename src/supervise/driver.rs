@@ -176,7 +176,7 @@ impl Driver {
         let mut changed = None;
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
-            let facts = self.facts();
+            let facts = self.facts(&event);
             let step = self.machine.on(&self.spec, event, facts);
             changed = changed.or(Some(step.changed));
             for action in step.actions {
@@ -187,8 +187,9 @@ impl Driver {
         changed.unwrap_or(false)
     }
 
-    fn facts(&mut self) -> Facts {
-        if !self.remains.is_empty() {
+    fn facts(&mut self, event: &Event) -> Facts {
+        // An exit has looked at them already, and when somebody waits for them they are looked at again.
+        if matches!(event, Event::Stop) {
             self.remains.prune();
         }
         // RandomState is seeded from the kernel's random numbers once, and differs each time.

@@ -5,7 +5,7 @@ use nix::libc;
 
 use crate::decide::process::KILL_GRACE;
 use crate::model::{Moment, ProcessId};
-use crate::sys::process::Child;
+use crate::sys::process::{Child, Member, group_members};
 
 /// A process that leaves others behind in every life is its own fault; but their number has to end somewhere.
 const MOST: usize = 64;
@@ -38,8 +38,9 @@ impl Remains {
 
     /// Takes a child that was reaped; at shutdown what is left of its group has until `deadline`.
     pub(super) fn add(&mut self, life: u64, child: Child, deadline: Moment) {
-        self.prune();
-        if !child.group_lives() {
+        // Zombies may be among them; where it matters they are told from the living later, which costs more.
+        self.groups.retain(|rest| rest.child.group_is_there());
+        if !child.group_is_there() {
             return;
         }
         if self.groups.len() == MOST {
@@ -56,9 +57,22 @@ impl Remains {
         });
     }
 
-    /// Forgets the groups that are empty.
+    /// Forgets the groups in which nobody runs.
     pub(super) fn prune(&mut self) {
-        self.groups.retain(|rest| rest.child.group_lives());
+        if let Some(members) = self.members() {
+            let runs = |group| members.iter().any(|member| member.group == group);
+            self.groups.retain(|rest| runs(rest.child.pid()));
+        }
+    }
+
+    /// Who runs in the groups; `None` where that cannot be known.
+    fn members(&mut self) -> Option<Vec<Member>> {
+        self.groups.retain(|rest| rest.child.group_is_there());
+        let groups: Vec<i32> = self.groups.iter().map(|rest| rest.child.pid()).collect();
+        if groups.is_empty() {
+            return Some(Vec::new());
+        }
+        group_members(&groups)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -80,10 +94,14 @@ impl Remains {
     /// Before a new life: two readers of one pipe would tear the stream apart, so whoever still holds a kept input of
     /// a dead life has to go.
     pub(super) fn kill_holders(&mut self, pipes: &[u64]) {
-        self.prune();
+        if pipes.is_empty() {
+            return;
+        }
+        let mut members = self.members().unwrap_or_default();
+        members.retain(|member| pipes.iter().any(|pipe| member.holds(*pipe)));
         for rest in &self.groups {
-            if pipes.iter().any(|pipe| rest.child.group_holds(*pipe)) {
-                let pid = rest.child.pid();
+            let pid = rest.child.pid();
+            if members.iter().any(|member| member.group == pid) {
                 tracing::warn!(
                     process = %self.id, pid,
                     "process:{}: somebody that its last life left behind still reads its stdin: killing that group", self.id

@@ -16,6 +16,7 @@ mod wait;
 mod watch;
 
 pub use ends::{fresh_reader, input_pipe, null, output_pipe, pipe_identity, read, unread};
+pub use group::{Member, group_members};
 pub use limits::{original_nofile, raise_nofile, survive_file_size_limit};
 pub use plan::{Plan, PlanError};
 pub use report::{ExecError, Status, read_status};

@@ -1,11 +1,14 @@
 //! A child has exited, and a grandchild holds its output open.
 
+use std::time::Duration;
+
 use crate::support::{Daemon, FifoReader, FifoWriter, Taken, stories};
 
 stories!(
     a_grandchild_keeps_the_output,
     a_grandchild_that_does_not_end_is_ended,
     a_grandchild_that_left_its_group_is_abandoned,
+    grandchildren_of_every_life_do_not_slow_the_daemon,
 );
 
 /// golang/go#60309, cpython gh-119710: the exit is told at once, and the rest of the output still arrives.
@@ -85,4 +88,27 @@ fn a_grandchild_that_left_its_group_is_abandoned() {
     // It is nobody's any more; let it go.
     FifoWriter::open(daemon.fifo("gate-in")).write_all(b"go");
     daemon.wait_until("route.gate", "left", |route| route.paused_only_for("no_reader"));
+}
+
+/// Who is left of a group is asked of /proc, which costs time in proportion to all processes of the system: not at every
+/// event of a process whose lives leave something behind.
+fn grandchildren_of_every_life_do_not_slow_the_daemon() {
+    let daemon = Daemon::start(
+        r#"
+        [process.p]
+        command = ["sh", "-c", "sleep 1000 > /dev/null 2>&1 & exit 1"]
+        restart-delay = "1ms"
+        restart-delay-max = "1ms"
+        start-limit = { burst = 0, interval = "10s" }
+        "#,
+    );
+    let restarted = |times| {
+        daemon.wait_until("process.p", "restarted often", |process| {
+            process.int("restarts") >= times
+        });
+        daemon.probe().cpu_time()
+    };
+    let before = restarted(100);
+    let for_a_hundred = restarted(200) - before;
+    assert!(for_a_hundred < Duration::from_secs(2), "{for_a_hundred:?} of CPU time");
 }

@@ -43,9 +43,10 @@ fn kill(target: i32, number: i32) -> Result<(), Errno> {
     Errno::result(unsafe { libc::kill(target, number) }).map(drop)
 }
 
-/// The running processes of a group. `None` without /proc. Looks at every process: for the rare case that somebody has
-/// outlived the leader.
-pub(super) fn members(pgid: i32) -> Option<Vec<i32>> {
+/// The running processes of these groups, each with its group. `None` without /proc. Looks at every process of the
+/// system, once, however many groups there are: for the rare case that somebody has outlived a leader.
+#[must_use]
+pub fn group_members(groups: &[i32]) -> Option<Vec<Member>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").ok()?.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
@@ -55,33 +56,48 @@ pub(super) fn members(pgid: i32) -> Option<Vec<i32>> {
         let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else {
             continue;
         };
-        if runs_in(&stat, pgid) {
-            found.push(pid);
+        if let Some(group) = runs_in(&stat)
+            && groups.contains(&group)
+        {
+            found.push(Member { group, pid });
         }
     }
     Some(found)
 }
 
-/// proc_pid_stat(5): `pid (any name) state ppid pgrp …`.
-fn runs_in(stat: &[u8], pgid: i32) -> bool {
-    let Some(end_of_name) = memchr::memrchr(b')', stat) else {
-        return false;
-    };
-    let rest = String::from_utf8_lossy(stat.get(end_of_name + 1..).unwrap_or_default()).into_owned();
-    let mut fields = rest.split_ascii_whitespace();
-    let running = !matches!(fields.next(), None | Some("Z" | "X"));
-    running && fields.nth(1).and_then(|group| group.parse::<i32>().ok()) == Some(pgid)
+/// A running process of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The group's number: its leader's process id.
+    pub group: i32,
+    pid: i32,
 }
 
-/// Whether a process has a pipe open. Reads links only, which never waits for a file system.
-pub(super) fn holds(pid: i32, pipe: u64) -> bool {
-    let wanted = format!("pipe:[{pipe}]");
-    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
-        return false;
-    };
-    descriptors
-        .flatten()
-        .any(|entry| fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == wanted.as_str()))
+impl Member {
+    /// Whether it has the pipe with this inode open, as far as /proc lets us see. Reads links only, which never waits
+    /// for a file system.
+    #[must_use]
+    pub fn holds(self, pipe: u64) -> bool {
+        let wanted = format!("pipe:[{pipe}]");
+        let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", self.pid)) else {
+            return false;
+        };
+        descriptors
+            .flatten()
+            .any(|entry| fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == wanted.as_str()))
+    }
+}
+
+/// The group of a process, unless it is a zombie (which an init may leave for long). proc_pid_stat(5):
+/// `pid (any name) state ppid pgrp …`.
+fn runs_in(stat: &[u8]) -> Option<i32> {
+    let end_of_name = memchr::memrchr(b')', stat)?;
+    let rest = std::str::from_utf8(stat.get(end_of_name + 1..)?).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    match fields.next()? {
+        "Z" | "X" => None,
+        _ => fields.nth(1)?.parse().ok(),
+    }
 }
 
 #[cfg(test)]
@@ -90,10 +106,10 @@ mod tests {
 
     #[test]
     fn a_name_may_hold_anything() {
-        assert!(runs_in(b"7 (a) R 1 (b) S 1 42 42 0", 42));
-        assert!(!runs_in(b"7 (x) Z 1 42 42 0", 42));
-        assert!(!runs_in(b"7 (x) S 1 43 42 0", 42));
-        assert!(!runs_in(b"garbage", 42));
-        assert!(!runs_in(b"7 (x)", 42));
+        assert_eq!(runs_in(b"7 (a) R 1 (b) S 1 42 42 0"), Some(42));
+        assert_eq!(runs_in(b"7 (\xff) S 1 43 42 0"), Some(43));
+        assert_eq!(runs_in(b"7 (x) Z 1 42 42 0"), None);
+        assert_eq!(runs_in(b"garbage"), None);
+        assert_eq!(runs_in(b"7 (x)"), None);
     }
 }

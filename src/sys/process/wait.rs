@@ -69,23 +69,10 @@ impl Child {
         group::signal(self.pidfd.as_fd(), self.pid, self.reaped, number)
     }
 
-    /// Whether a process of its group still runs (zombies, which an init may leave for long, do not).
+    /// Whether anybody is in its group, be it a zombie. Cheap, where [`super::group_members`] looks at every process.
     #[must_use]
-    pub fn group_lives(&self) -> bool {
-        match self.signal_group(0) {
-            Err(Errno::ESRCH) => false,
-            _ => group::members(self.pid).is_none_or(|members| !members.is_empty()),
-        }
-    }
-
-    /// Whether a process of its group has the pipe with this inode open (as far as /proc lets us see).
-    #[must_use]
-    pub fn group_holds(&self, pipe: u64) -> bool {
+    pub fn group_is_there(&self) -> bool {
         self.signal_group(0) != Err(Errno::ESRCH)
-            && group::members(self.pid)
-                .unwrap_or_default()
-                .into_iter()
-                .any(|member| group::holds(member, pipe))
     }
 }
 
