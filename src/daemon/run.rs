@@ -182,7 +182,6 @@ async fn done(daemon: &Daemon) {
 
 fn spawn_service(daemon: &Rc<Daemon>) {
     if service::is_listened_to() {
-        service::ready(daemon);
         let (status, watchdog) = (Rc::clone(daemon), Rc::clone(daemon));
         tokio::task::spawn_local(async move { service::keep_status(&status).await });
         tokio::task::spawn_local(async move { service::keep_watchdog(&watchdog).await });

@@ -1,4 +1,5 @@
-//! What systemd is told: READY, STATUS, WATCHDOG, STOPPING (sd_notify(3)). Without NOTIFY_SOCKET nothing is.
+//! What systemd is told: READY, STATUS, WATCHDOG, STOPPING (sd_notify(3)). Without NOTIFY_SOCKET nothing is. A manager
+//! that does not read is told later, or not at all, but never waited for.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,23 +9,29 @@ use sd_notify::NotifyState;
 use super::state::Daemon;
 use crate::model::{ProcessState, RouteState};
 use crate::sys::clock;
+use crate::sys::notify::try_notify as send;
 
 /// STATUS= follows the state at most so often.
 const BETWEEN_STATUSES: Duration = Duration::from_secs(1);
-
-/// Every route is opening or better and the control socket answers.
-pub fn ready(daemon: &Daemon) {
-    notify(&[NotifyState::Ready, NotifyState::Status(&status(daemon))]);
-}
+/// Between two tries to tell a manager that does not read.
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
 /// The daemon stops.
 pub fn stopping() {
-    notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+    try_notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
 }
 
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+/// False when there is no room for it now.
+fn try_notify(states: &[NotifyState<'_>]) -> bool {
+    send(states).unwrap_or_else(|error| {
         tracing::warn!("cannot tell the service manager: {error}");
+        true
+    })
+}
+
+async fn tell(states: &[NotifyState<'_>]) {
+    while !try_notify(states) {
+        clock::sleep_until(clock::now() + BETWEEN_TRIES).await;
     }
 }
 
@@ -34,16 +41,20 @@ pub fn is_listened_to() -> bool {
     std::env::var_os("NOTIFY_SOCKET").is_some()
 }
 
-/// Keeps STATUS= up to date, without waking up while nothing changes.
+/// Tells that every route is opening or better and that the control socket answers, and then keeps STATUS= up to date,
+/// without waking up while nothing changes.
 pub async fn keep_status(daemon: &Daemon) {
-    let mut last = String::new();
+    let mut last = status(daemon);
+    tell(&[NotifyState::Ready, NotifyState::Status(&last)]).await;
     loop {
         let changed = daemon.next_change();
         let now = status(daemon);
         if now != last {
-            notify(&[NotifyState::Status(&now)]);
-            last = now;
+            if try_notify(&[NotifyState::Status(&now)]) {
+                last = now;
+            }
             clock::sleep_until(clock::now() + BETWEEN_STATUSES).await;
+            continue;
         }
         changed.await;
     }
@@ -63,7 +74,7 @@ pub async fn keep_watchdog(daemon: &Daemon) {
             }
         }
         if dead == 0 {
-            notify(&[NotifyState::Watchdog]);
+            tell(&[NotifyState::Watchdog]).await;
         }
         clock::sleep_until(clock::now() + interval / 2).await;
     }

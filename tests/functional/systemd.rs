@@ -2,9 +2,14 @@
 
 use std::os::unix::net::UnixDatagram;
 
+use serde_json::json;
+
 use crate::support::{Daemon, PATIENCE, stories};
 
-stories!(ready_and_stopping_are_told);
+stories!(
+    ready_and_stopping_are_told,
+    a_manager_that_does_not_read_is_not_waited_for
+);
 
 /// systemd.service(5), Type=notify: READY=1 when the control socket answers, STOPPING=1 when it stops, STATUS= in words.
 fn ready_and_stopping_are_told() {
@@ -45,4 +50,35 @@ fn ready_and_stopping_are_told() {
     daemon.signal(nix::sys::signal::Signal::SIGTERM);
     wait_for("STOPPING=1");
     daemon.expect_end(0);
+}
+
+/// unix(7): a datagram socket that nobody reads is full after net.unix.max_dgram_qlen messages, and send(2) waits.
+fn a_manager_that_does_not_read_is_not_waited_for() {
+    let builder = Daemon::config("[route.a]\nfrom = \"fifo:in\"\nto = \"fifo:out\"\n");
+    let path = builder.place().file("notify");
+    let socket = UnixDatagram::bind(&path).expect("a notify socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let filler = UnixDatagram::unbound().expect("a socket");
+    filler.set_nonblocking(true).expect("a socket that does not wait");
+    let mut full = 0;
+    while filler.send_to(b"full", &path).is_ok() {
+        full += 1;
+    }
+    let daemon = builder
+        .environment("NOTIFY_SOCKET", &path.display().to_string())
+        .environment("WATCHDOG_USEC", "20000")
+        .start();
+    for _ in 0..20 {
+        assert!(daemon.changes("PauseRoute", json!({ "name": "a" })));
+        assert!(daemon.changes("ResumeRoute", json!({ "name": "a" })));
+    }
+    let read = || {
+        let mut datagram = [0; 4096];
+        let count = socket.recv(&mut datagram).expect("a message");
+        String::from_utf8_lossy(&datagram[..count]).into_owned()
+    };
+    (0..full).for_each(|_| assert_eq!(read(), "full"));
+    while !read().contains("READY=1") {}
+    while !read().contains("WATCHDOG=1") {}
+    daemon.finish();
 }
