@@ -1,27 +1,35 @@
 //! Where the log goes: to the journal, with fields, where standard error is the journal; else to standard error.
 //!
-//! A log line must never hold up the daemon. What goes to standard error is written by a thread of its own from a bounded
-//! queue; when the queue is full because nobody reads standard error, lines are left out rather than waited for.
+//! A log line must never hold up the daemon: what goes to standard error is written by a thread of its own (`stderr`).
 
 use std::fmt::Debug;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
 use tracing::Level;
 use tracing::field::Field;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{self, Writer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Keeps the log going; what is queued is written when it is dropped.
+use super::stderr::Lines;
+
+/// The log; what is queued is written when it is dropped.
 pub struct Log {
-    _writer: Option<WorkerGuard>,
+    lines: Option<Lines>,
 }
 
-/// Starts logging. Called once.
-pub fn start(level: Level) -> Log {
+impl Drop for Log {
+    fn drop(&mut self) {
+        if let Some(lines) = &self.lines {
+            lines.flush();
+        }
+    }
+}
+
+/// Starts logging. Called once. Fails when there can be no thread for it.
+pub fn start(level: Level) -> io::Result<Log> {
     let registry = tracing_subscriber::registry().with(LevelFilter::from_level(level));
     if stderr_is_journal()
         && let Ok(journal) = tracing_journald::layer()
@@ -31,19 +39,17 @@ pub fn start(level: Level) -> Log {
             .with_syslog_identifier("sluiced".to_owned());
         // A second start is a mistake of this program that only loses log lines.
         let _ = registry.with(journal).try_init();
-        return Log { _writer: None };
+        return Ok(Log { lines: None });
     }
-    let (writer, guard) = NonBlockingBuilder::default()
-        .lossy(true)
-        .thread_name("log")
-        .finish(std::io::stderr());
+    let lines = Lines::start(io::stderr())?;
+    let writer = lines.clone();
     let human = tracing_subscriber::fmt::layer()
-        .with_writer(writer)
+        .with_writer(move || writer.clone())
         .fmt_fields(format::debug_fn(write_field))
         .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(io::stderr().is_terminal());
     let _ = registry.with(human).try_init();
-    Log { _writer: Some(guard) }
+    Ok(Log { lines: Some(lines) })
 }
 
 /// The message names its route or process; the fields that say so again are for the journal.
@@ -61,7 +67,7 @@ fn stderr_is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
         return false;
     };
-    let Ok(stat) = nix::sys::stat::fstat(std::io::stderr().as_fd()) else {
+    let Ok(stat) = nix::sys::stat::fstat(io::stderr().as_fd()) else {
         return false;
     };
     stream == format!("{}:{}", stat.st_dev, stat.st_ino)

@@ -16,6 +16,7 @@ mod run;
 mod service;
 mod shutdown;
 mod state;
+mod stderr;
 mod wire;
 mod wiring;
 

@@ -51,7 +51,10 @@ pub(super) fn run(config: Config, arguments: &Arguments) -> ExitCode {
         Ok(lock) => lock,
         Err(error) => return fail(&error),
     };
-    let log = log::start(config.daemon.log_level);
+    let log = match log::start(config.daemon.log_level) {
+        Ok(log) => log,
+        Err(error) => return fail(&StartError::Io("start the log's thread", error)),
+    };
     warn(&config, arguments);
     if let Err(error) = sys::process::raise_nofile() {
         tracing::warn!("cannot raise the limit of open files: {error}");
