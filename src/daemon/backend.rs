@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use super::state::Daemon;
 use super::wire;
 use crate::control::{Backend, Error, Subscription, types};
-use crate::model::{CloseCause, ProcessState, RouteState};
+use crate::model::{CloseCause, ProcessSnapshot, ProcessState, RouteState};
 use crate::relay::{self, RouteHandle};
 use crate::supervise;
 use crate::sys::clock;
@@ -76,16 +76,16 @@ impl Control {
         Ok(changed)
     }
 
-    async fn wait_for(&self, places: &[usize], reached: impl Fn(ProcessState) -> bool) {
+    async fn wait_for(&self, places: &[usize], reached: impl Fn(&ProcessSnapshot) -> bool) {
         let all = || {
             places
                 .iter()
-                .all(|place| reached(self.daemon.processes[*place].state()))
+                .all(|place| reached(&self.daemon.processes[*place].snapshot()))
         };
         self.daemon.wait_until(all).await;
     }
 
-    /// Waits until each of the processes runs, or has run; an error when one cannot.
+    /// Waits until each of the processes runs, or has run; an error when one cannot, or somebody stopped it before.
     async fn wait_for_start(&self, places: &[usize]) -> Result<(), Error> {
         let underway = |state| {
             matches!(
@@ -93,17 +93,38 @@ impl Control {
                 ProcessState::Waiting | ProcessState::Starting | ProcessState::Stopping
             )
         };
-        self.wait_for(places, |state| !underway(state)).await;
+        self.wait_for(places, |process| !underway(process.state)).await;
         for place in places {
             let snapshot = self.daemon.processes[*place].snapshot();
-            if snapshot.state == ProcessState::Failed {
-                let why = snapshot
-                    .last_exit
-                    .map_or_else(|| "it failed".to_owned(), |exit| exit.to_string());
-                return Err(Error::Failed(format!("process {}: {why}", snapshot.id)));
-            }
+            let why = match (snapshot.state, snapshot.last_exit) {
+                (ProcessState::Failed, Some(exit)) => exit.to_string(),
+                (ProcessState::Failed, None) => "it failed".to_owned(),
+                (ProcessState::Stopped, _) => "somebody else has stopped it".to_owned(),
+                _ => continue,
+            };
+            return Err(Error::Failed(format!("process {}: {why}", snapshot.id)));
         }
         Ok(())
+    }
+
+    /// Waits until each of the processes is down; an error when somebody starts one again, for then it may never be.
+    async fn wait_for_stop(&self, places: &[usize]) -> Result<(), Error> {
+        let down = |process: &ProcessSnapshot| {
+            matches!(
+                process.state,
+                ProcessState::Stopped | ProcessState::Finished | ProcessState::Failed
+            )
+        };
+        self.wait_for(places, |process| down(process) || process.wanted_up)
+            .await;
+        let snapshots = places.iter().map(|place| self.daemon.processes[*place].snapshot());
+        match snapshots.into_iter().find(|process| !down(process)) {
+            Some(up) => Err(Error::Failed(format!(
+                "process {}: somebody else has started it again",
+                up.id
+            ))),
+            None => Ok(()),
+        }
     }
 
     fn refuse_when_stopping(&self) -> Result<(), Error> {
@@ -247,13 +268,7 @@ impl Backend for Control {
             .tell_processes(&places, |reply| supervise::Command::Stop { reply })
             .await?;
         if wait {
-            let down = |state| {
-                matches!(
-                    state,
-                    ProcessState::Stopped | ProcessState::Finished | ProcessState::Failed
-                )
-            };
-            self.wait_for(&places, down).await;
+            self.wait_for_stop(&places).await?;
         }
         Ok(changed)
     }

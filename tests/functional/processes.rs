@@ -18,6 +18,7 @@ stories!(
     output_without_a_route_is_logged,
     restart_starts_another,
     started_again_the_moment_it_ends,
+    who_waits_for_what_another_undoes_is_told,
 );
 
 /// libuv test-spawn and CPython's child watchers: SIGCHLD coalesces; each exit code is its own.
@@ -247,4 +248,27 @@ fn started_again_the_moment_it_ends() {
     daemon.wait_for("process.p", "finished");
     let route = daemon.wait_for("route.a", "closed");
     assert_eq!(route.int("acceptedBytes"), 2 * lives, "{}", daemon.log());
+}
+
+/// A stop that somebody else turns into a start never comes to its end: whoever waits for it is told, not left waiting.
+fn who_waits_for_what_another_undoes_is_told() {
+    let daemon = Daemon::start(
+        r#"
+        [process.p]
+        command = [$PEER, "ignore SIGTERM", "hold"]
+        stop-timeout = "500ms"
+        "#,
+    );
+    daemon.wait_for("process.p", "ready");
+    let undone = |first: &str, second: &str, told: &str| {
+        let mut waiting = daemon.client();
+        waiting.send_call(first, &json!({ "name": "p" }), &[]);
+        daemon.wait_for("process.p", "stopping");
+        daemon.changes(second, json!({ "name": "p", "wait": false }));
+        let error = waiting.reply().expect_err("an error");
+        assert!(format!("{error:?}").contains(told), "{error:?}");
+    };
+    undone("StopProcess", "StartProcess", "somebody else has started it again");
+    daemon.wait_for("process.p", "ready");
+    undone("RestartProcess", "StopProcess", "somebody else has stopped it");
 }

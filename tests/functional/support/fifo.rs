@@ -11,7 +11,7 @@ use nix::libc::O_NONBLOCK;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::stat::Mode;
 
-use super::{Background, Checker, Deadline, PATIENCE, Pattern, pause_briefly};
+use super::{Background, Checker, Deadline, PATIENCE, Pattern, pause_briefly, until};
 
 /// Makes a FIFO where the daemon is to find one.
 pub fn make_fifo(path: impl AsRef<Path>) {
@@ -163,9 +163,14 @@ impl FifoReader {
         }
     }
 
-    /// Opens it as `cat` does: open(2) returns when there is a writer. Panics when it has not within [`PATIENCE`].
+    /// Opens it as `cat` does, once it is there: open(2) returns when there is a writer. Panics when it has not within
+    /// [`PATIENCE`].
     pub fn open_blocking(path: impl AsRef<Path>) -> FifoReader {
         let path = path.as_ref().to_owned();
+        until(
+            || path.exists().then_some(()),
+            || format!("{} is not there", path.display()),
+        );
         let (sender, opened) = std::sync::mpsc::channel();
         let theirs = path.clone();
         std::thread::spawn(move || sender.send(File::open(theirs)));
