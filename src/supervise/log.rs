@@ -17,6 +17,8 @@ use crate::sys::{clock, process};
 const SECOND: Duration = Duration::from_secs(1);
 /// Shown in a second.
 const MOST_LINES: u64 = 1000;
+/// The same in bytes, where the lines are long. What cannot be shown as it is takes up to eight times its length.
+const MOST_SHOWN: usize = 1024 * 1024;
 /// Read in a second; a child that writes more waits for the next one.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// Read in a turn.
@@ -121,6 +123,7 @@ struct Output {
 struct Limit {
     since: Moment,
     shown: u64,
+    shown_bytes: usize,
     left_out: u64,
 }
 
@@ -133,6 +136,7 @@ impl Output {
             limit: Limit {
                 since: clock::now(),
                 shown: 0,
+                shown_bytes: 0,
                 left_out: 0,
             },
             bytes: 0,
@@ -194,6 +198,7 @@ impl Output {
         self.limit = Limit {
             since: clock::now(),
             shown: 0,
+            shown_bytes: 0,
             left_out: 0,
         };
         self.bytes = 0;
@@ -204,7 +209,7 @@ impl Output {
         if left_out > 0 {
             tracing::warn!(
                 target: "sluiced::child", process = %self.id, stream = %self.stream,
-                "process:{} {}: {left_out} lines left out (more than {MOST_LINES} in a second)",
+                "process:{} {}: {left_out} lines left out (more than {MOST_LINES} lines or {MOST_SHOWN} bytes in a second)",
                 self.id, self.stream
             );
         }
@@ -219,12 +224,13 @@ impl Output {
 
 impl Limit {
     fn show(&mut self, id: &ProcessId, stream: Stream, line: &Line<'_>) {
-        if self.shown >= MOST_LINES {
+        if self.shown >= MOST_LINES || self.shown_bytes >= MOST_SHOWN {
             self.left_out += 1;
             return;
         }
         self.shown += 1;
         let text = line.shown();
+        self.shown_bytes += text.len();
         if stream == Stream::Stderr {
             tracing::warn!(target: "sluiced::child", process = %id, stream = %stream, "process:{id} {stream}: {text}");
         } else {
