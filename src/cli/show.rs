@@ -80,7 +80,8 @@ pub(super) fn process_state(process: &Process) -> String {
         let _ = write!(text, "{separator}next start in {}", duration(next));
         separator = "; ";
     }
-    if let (None, Some(exit)) = (process.pid, &process.last_exit) {
+    let told = |exit: &LastExit| process.status_text.as_ref() == Some(&exit.text);
+    if let (None, Some(exit)) = (process.pid, process.last_exit.as_ref().filter(|exit| !told(exit))) {
         let _ = write!(text, "{separator}last exit: {}", exit_text(exit));
         separator = "; ";
     }

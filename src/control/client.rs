@@ -1,6 +1,6 @@
 //! A small blocking client. Depends on `call`, `error` and `types`.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,9 @@ use super::error::{Error, WireError};
 
 /// How long a daemon that lives may take to accept, to read a request, and to answer one that does not wait.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a daemon replies is shorter; what goes on for longer is none.
+const LONGEST: u64 = 256 << 20;
 
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
@@ -124,8 +127,11 @@ impl Client {
             .set_read_timeout(patience)
             .map_err(ClientError::Io)?;
         let mut message = Vec::new();
-        match self.stream.read_until(0, &mut message) {
-            Ok(_) if message.pop() == Some(0) => {}
+        match (&mut self.stream).take(LONGEST).read_until(0, &mut message) {
+            Ok(_) if message.ends_with(&[0]) => drop(message.pop()),
+            Ok(length) if length as u64 == LONGEST => {
+                return Err(ClientError::Protocol(format!("it is longer than {LONGEST} bytes")));
+            }
             Ok(_) => return Err(ClientError::Gone),
             Err(error) => return Err(failed(error)),
         }

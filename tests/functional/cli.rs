@@ -1,13 +1,18 @@
 //! `sluicectl`: its verbs, its words and its exit codes.
 
+use std::io::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, FifoReader, FifoWriter, Pattern, output_of, program, sluicectl, stories, until};
+use crate::support::{
+    Background, Daemon, FifoReader, FifoWriter, Pattern, output_of, program, sluicectl, stories, until,
+};
 
 stories!(
     exit_codes,
+    what_cannot_be_executed_is_told_once,
+    a_reply_without_an_end_is_no_reply,
     an_empty_name_is_a_usage_error,
     the_socket_is_found,
     pause_and_resume,
@@ -212,4 +217,25 @@ fn config_and_shutdown() {
     assert!(said.contains(text.trim()), "{said}");
     daemon.ctl(&["shutdown"]).expect_code(0);
     daemon.expect_end(0);
+}
+
+fn what_cannot_be_executed_is_told_once() {
+    let daemon = Daemon::start("[process.p]\ncommand = [\"/nonexistent/program\"]\n");
+    daemon.wait_for("process.p", "failed");
+    let shown = daemon.ctl(&["processes"]).expect_code(0).stdout;
+    assert_eq!(shown.matches("/nonexistent/program").count(), 1, "{shown}");
+}
+
+/// Whatever listens on the socket: the memory that it can make `sluicectl` take is bounded.
+fn a_reply_without_an_end_is_no_reply() {
+    let home = tempfile::tempdir().expect("a directory");
+    let path = home.path().join("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+    let server = Background::run(move || {
+        let (mut client, _) = listener.accept().expect("a client");
+        while client.write_all(&[b'x'; 1 << 16]).is_ok() {}
+    });
+    let error = sluicectl(&path, &["status"]).expect_code(1).stderr;
+    assert!(error.contains("longer than"), "{error}");
+    server.done();
 }
