@@ -53,6 +53,8 @@ pub(super) enum Verb {
     Restart(Process),
     /// Send a signal to a process
     Signal(Signal),
+    /// Say why a route does not move, down to the root cause
+    Why(Route),
     /// Show the state of all, and with --follow what happens from now on
     Events(Events),
     /// Print the config as it runs
@@ -138,7 +140,7 @@ mod tests {
     #[test]
     fn a_verb_that_needs_a_name_takes_no_empty_one() {
         for verb in [
-            "pause", "resume", "drain", "start", "stop", "restart", "signal", "status", "events",
+            "pause", "resume", "drain", "start", "stop", "restart", "signal", "status", "events", "why",
         ] {
             let result = Arguments::try_parse_from(
                 ["sluicectl", verb, "", "x"][..]
@@ -147,7 +149,7 @@ mod tests {
             );
             assert_eq!(result.unwrap_err().exit_code(), 2, "{verb}");
         }
-        for verb in ["pause", "resume", "drain", "start", "stop", "restart", "signal"] {
+        for verb in ["pause", "resume", "drain", "start", "stop", "restart", "signal", "why"] {
             assert_eq!(
                 Arguments::try_parse_from(["sluicectl", verb]).unwrap_err().exit_code(),
                 2,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::text::{Table, duration, plain, size, words};
-use crate::control::types::{Destination, LastExit, Process, Route, Source, Status};
+use crate::control::types::{Cause, Destination, LastExit, Process, Route, Source, Status};
 
 /// The daemon in one line.
 pub(super) fn daemon(status: &Status, now: u64) -> String {
@@ -72,6 +72,22 @@ pub(super) fn route_state(route: &Route, now: u64) -> String {
     text
 }
 
+/// A chain of causes, one a line: `→ out is paused: no reader at /run/out since 3 m`.
+pub(super) fn causes(causes: &[Cause], now: u64) -> String {
+    let lines = causes.iter().enumerate().map(|(i, one)| {
+        let arrow = if i == 0 { "" } else { "→ " };
+        format!("{arrow}{}\n", cause(one, now))
+    });
+    lines.collect()
+}
+
+fn cause(cause: &Cause, now: u64) -> String {
+    let since = cause
+        .since_usec
+        .map(|since| format!(" since {}", duration(now.saturating_sub(since))));
+    format!("{}{}", plain(&cause.text), since.unwrap_or_default())
+}
+
 /// `ready`, or `backing off: next start in 3.2 s; last exit: exit 1`.
 pub(super) fn process_state(process: &Process) -> String {
     let mut text = words(&process.state);
@@ -105,12 +121,15 @@ fn up_for(process: &Process, now: u64) -> Option<String> {
     Some(duration(now.saturating_sub(process.started_at_usec?)))
 }
 
-/// One route in full.
-pub(super) fn route(route: &Route, now: u64) -> String {
+/// One route in full; `causes` where they were asked for.
+pub(super) fn route(route: &Route, causes: &[Cause], now: u64) -> String {
+    // That it is paused, and for which reasons, stands before it already.
+    let why = causes.last().map(|root| format!("  why: {}\n", cause(root, now)));
     let mut text = format!(
-        "route {}: {}\n  {}, {}, path {}\n  accepted {}{}, paused {} times for {}\n",
+        "route {}: {}\n{}  {}, {}, path {}\n  accepted {}{}, paused {} times for {}\n",
         plain(&route.name),
         route_state(route, now),
+        why.unwrap_or_default(),
         plain(&route.framing),
         plain(&route.distribution),
         plain(&route.path),

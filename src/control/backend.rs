@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 
 use super::error::Error;
-use super::types::{ConfigFile, Event, Process, Route, Snapshot, Status};
+use super::types::{Cause, ConfigFile, Event, Process, Route, Snapshot, Status};
 
 /// The daemon as the control server sees it. Everything is called on the control thread, many calls at a time.
 ///
@@ -37,6 +37,8 @@ pub trait Backend: 'static {
     async fn restart_process(&self, name: &str, wait: bool) -> Result<bool, Error>;
     /// SignalProcess. A signal that does not exist is [`Error::InvalidParameter`] of `signal`.
     async fn signal_process(&self, name: &str, signal: &str) -> Result<(), Error>;
+    /// Explain: the causes of a route's state, root cause last (else [`Error::NoSuchRoute`]).
+    async fn explain(&self, route: &str) -> Result<Vec<Cause>, Error>;
     /// GetConfig.
     async fn get_config(&self) -> Result<Vec<ConfigFile>, Error>;
     /// Monitor. The server picks the subjects that the client asked for.

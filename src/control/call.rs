@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::types::{ConfigFile, Process, Route};
+use super::types::{Cause, ConfigFile, Process, Route};
 
 /// The daemon's own interface.
 pub const RELAY: &str = "io.sluiced.Relay";
@@ -25,11 +25,12 @@ methods! {
     GET_STATUS = "GetStatus", LIST_ROUTES = "ListRoutes", LIST_PROCESSES = "ListProcesses",
     PAUSE_ROUTE = "PauseRoute", RESUME_ROUTE = "ResumeRoute", DRAIN_ROUTE = "DrainRoute",
     START_PROCESS = "StartProcess", STOP_PROCESS = "StopProcess", RESTART_PROCESS = "RestartProcess",
-    SIGNAL_PROCESS = "SignalProcess", GET_CONFIG = "GetConfig", MONITOR = "Monitor", SHUTDOWN = "Shutdown",
+    SIGNAL_PROCESS = "SignalProcess", GET_CONFIG = "GetConfig", EXPLAIN = "Explain",
+    MONITOR = "Monitor", SHUTDOWN = "Shutdown",
 }
 
 /// Promised, and answered with `MethodNotImplemented`; not in the IDL, which describes what works.
-pub const NOT_IMPLEMENTED: [&str; 4] = ["Reload", "Upgrade", "ReopenFiles", "Explain"];
+pub const NOT_IMPLEMENTED: [&str; 3] = ["Reload", "Upgrade", "ReopenFiles"];
 
 /// No parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +89,14 @@ pub struct Signal {
     pub signal: String,
 }
 
+/// Explain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Explain {
+    /// The name of a route.
+    pub route: String,
+}
+
 /// Monitor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -135,6 +144,14 @@ pub struct Processes {
 pub struct ConfigFiles {
     /// In the order in which they were read.
     pub files: Vec<ConfigFile>,
+}
+
+/// Explain's reply.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Causes {
+    /// From the route that was asked about to the root cause.
+    pub causes: Vec<Cause>,
 }
 
 /// `org.varlink.service.GetInfo`'s reply.

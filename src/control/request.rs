@@ -50,6 +50,7 @@ pub(super) enum Call {
         name: String,
         signal: String,
     },
+    Explain(String),
     GetConfig,
     Monitor(Option<Vec<String>>),
     Shutdown,
@@ -71,7 +72,7 @@ impl Call {
     pub(super) fn long(&self) -> bool {
         matches!(
             self,
-            Call::ListRoutes(None) | Call::ListProcesses(None) | Call::GetConfig | Call::Monitor(_)
+            Call::ListRoutes(None) | Call::ListProcesses(None) | Call::Explain(_) | Call::GetConfig | Call::Monitor(_)
         )
     }
 }
@@ -173,6 +174,7 @@ fn parse_relay(method: &str, short: &str, parameters: Map<String, Value>, oneway
                 signal: of.signal,
             }
         }
+        "Explain" => Call::Explain(route(typed::<call::Explain>(parameters)?.route)?),
         "GetConfig" => typed::<call::Nothing>(parameters).map(|_| Call::GetConfig)?,
         "Monitor" => Call::Monitor(subjects(typed::<call::Monitor>(parameters)?.subjects)?),
         "Shutdown" => typed::<call::Nothing>(parameters).map(|_| Call::Shutdown)?,

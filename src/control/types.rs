@@ -224,6 +224,19 @@ pub struct Diagnostic {
     pub help: Option<String>,
 }
 
+/// One link of the chain that Explain tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cause {
+    /// `route:NAME` or `process:NAME`.
+    pub subject: String,
+    /// A sentence about it.
+    pub text: String,
+    /// Since when it is so: CLOCK_REALTIME, microseconds.
+    #[serde(rename = "sinceUSec", skip_serializing_if = "Option::is_none")]
+    pub since_usec: Option<u64>,
+}
+
 /// One reply of Monitor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -296,6 +296,12 @@ impl Backend for Control {
         Ok(())
     }
 
+    async fn explain(&self, route: &str) -> Result<Vec<types::Cause>, Error> {
+        self.route(route)?;
+        self.settle(self.daemon.routes.iter()).await;
+        Ok(self.daemon.explain(route))
+    }
+
     async fn get_config(&self) -> Result<Vec<types::ConfigFile>, Error> {
         let files = self.daemon.config.files.iter();
         Ok(files

@@ -9,6 +9,7 @@ mod arguments;
 mod backend;
 mod dispatch;
 mod done;
+mod explain;
 mod journal;
 mod lock;
 mod log;

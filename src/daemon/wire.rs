@@ -40,7 +40,7 @@ impl Daemon {
     }
 
     /// `opening` also while one of its processes starts.
-    fn shown(&self, state: RouteState, route: &RouteHandle) -> RouteState {
+    pub(super) fn shown(&self, state: RouteState, route: &RouteHandle) -> RouteState {
         match state {
             RouteState::Paused | RouteState::Flowing if self.waits_for_a_process(route) => RouteState::Opening,
             state => state,

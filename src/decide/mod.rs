@@ -10,3 +10,4 @@ pub mod restart;
 pub mod route;
 pub mod stop_order;
 pub mod watermark;
+pub mod why;

@@ -2,6 +2,7 @@
 //! of this crate, owns no descriptor and reads no clock.
 #![forbid(unsafe_code)]
 
+pub mod amount;
 mod event;
 mod gate;
 mod moment;

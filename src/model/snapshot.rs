@@ -61,6 +61,8 @@ pub struct SourceSnapshot {
     pub opens: u64,
     /// Why it ended.
     pub close_cause: Option<CloseCause>,
+    /// What keeps it from opening, in words, while it is retried.
+    pub trouble: Option<Arc<str>>,
     /// The open end, for questions to the kernel (FIONREAD, poll) at the time of a query.
     pub descriptor: Option<Arc<OwnedFd>>,
 }
@@ -72,6 +74,10 @@ pub struct DestinationSnapshot {
     pub name: Arc<str>,
     /// Where it is in its life.
     pub state: DestinationState,
+    /// It is above its high watermark, or its pipe is full.
+    pub full: bool,
+    /// It was tried, and nobody reads it now.
+    pub gone: bool,
     /// Bytes handed to the kernel. Never falls.
     pub bytes: u64,
     /// The same in records.
@@ -114,6 +120,8 @@ pub struct ProcessSnapshot {
     pub id: ProcessId,
     /// As shown.
     pub state: ProcessState,
+    /// When it came into this state; `None` from the start.
+    pub since: Option<Moment>,
     /// While it lives.
     pub pid: Option<i32>,
     /// When its present (or last) life began.

@@ -35,11 +35,14 @@ impl RouteCell {
             records,
             opens: 0,
             close_cause: None,
+            trouble: None,
             descriptor: None,
         });
         let destinations = spec.to.iter().map(|destination| DestinationSnapshot {
             name: destination.endpoint.to_string().into(),
             state: DestinationState::Waiting,
+            full: false,
+            gone: false,
             bytes: 0,
             records,
             queued_bytes: 0,

@@ -32,6 +32,7 @@ impl RelayedRoute {
             shown.bytes = source.bytes;
             shown.opens = source.opens;
             shown.close_cause.clone_from(&source.close_cause);
+            shown.trouble = source.kind.trouble();
             share(
                 &mut shown.descriptor,
                 source.end.as_ref().map(crate::transport::ReadEnd::descriptor),
@@ -39,6 +40,8 @@ impl RelayedRoute {
         }
         for (i, (destination, shown)) in std::iter::zip(&self.destinations, &mut cell.destinations).enumerate() {
             shown.state = self.machine.destination(i).state();
+            shown.full = self.machine.destination(i).is_full();
+            shown.gone = self.machine.destination(i).is_gone();
             // One reading of what the file's own thread has written: the law holds for the two numbers together.
             let bytes = destination.bytes();
             let owed = destination.upto.unwrap_or(self.accepted) - destination.from;

@@ -53,6 +53,7 @@ pub(super) fn snapshot_of(machine: &Process, id: &ProcessId) -> ProcessSnapshot 
     ProcessSnapshot {
         id: id.clone(),
         state: machine.shown(),
+        since: None,
         pid: machine.life().and_then(|life| life.pid),
         started_at: machine.started_at,
         restarts: machine.forks.saturating_sub(1),
@@ -245,7 +246,12 @@ impl Driver {
     }
 
     fn publish(&mut self) {
-        let snapshot = snapshot_of(&self.machine, &self.id);
+        let mut snapshot = snapshot_of(&self.machine, &self.id);
+        {
+            let before = self.snapshot.borrow();
+            let same = before.state == snapshot.state;
+            snapshot.since = if same { before.since } else { Some(clock::now()) };
+        }
         if *self.snapshot.borrow() != snapshot {
             self.snapshot.replace(snapshot);
             self.notify(Notice::Changed(self.id.clone()));

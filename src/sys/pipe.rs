@@ -66,3 +66,35 @@ pub fn splice(from: impl AsFd, to: impl AsFd, most: usize) -> io::Result<usize> 
     let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
     nix::fcntl::splice(from, None, to, None, most, flags).map_err(errno::io)
 }
+
+/// Whether somebody has the pipe or FIFO behind this read end open for writing. Takes nothing out of it: tee(2) of an
+/// empty pipe tells "nobody writes" (0) from "nothing yet" (EAGAIN), and what comes meanwhile stays where it is. `None`
+/// where it cannot be told, as when there are no descriptors left.
+#[must_use]
+pub fn has_writer(end: impl AsFd) -> Option<bool> {
+    let (_unread, scratch) = pair().ok()?;
+    match nix::fcntl::tee(end, scratch, 1, SpliceFFlags::SPLICE_F_NONBLOCK) {
+        Ok(0) => Some(false),
+        Ok(_) | Err(Errno::EAGAIN) => Some(true),
+        Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_is_seen_without_taking_a_byte() {
+        let (reader, writer) = pair().unwrap();
+        assert_eq!(has_writer(&reader), Some(true));
+        nix::unistd::write(&writer, b"ab").unwrap();
+        assert_eq!(has_writer(&reader), Some(true));
+        drop(writer);
+        // What stands in it hides that: nobody asks then.
+        assert_eq!(unread(&reader), 2);
+        assert_eq!(nix::unistd::read(&reader, &mut [0; 8]), Ok(2));
+        assert_eq!(has_writer(&reader), Some(false));
+        assert_eq!(has_writer(std::fs::File::open("/dev/null").unwrap()), None);
+    }
+}

@@ -12,6 +12,7 @@ mod limits;
 mod plan;
 mod report;
 mod spawn;
+mod stat;
 mod wait;
 mod watch;
 
@@ -21,6 +22,7 @@ pub use limits::{original_nofile, raise_nofile, survive_file_size_limit};
 pub use plan::{Plan, PlanError};
 pub use report::{ExecError, Status, read_status};
 pub use spawn::{Held, SpawnError, spawn};
+pub use stat::state;
 pub use wait::{Child, signal_name};
 pub use watch::{watch_child, watch_reader};
 

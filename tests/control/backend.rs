@@ -9,7 +9,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::Map;
-use sluiced::control::types::{ConfigFile, Destination, Event, LastExit, Process, Route, Snapshot, Source, Status};
+use sluiced::control::types::{
+    Cause, ConfigFile, Destination, Event, LastExit, Process, Route, Snapshot, Source, Status,
+};
 use sluiced::control::{Backend, Error, Limits, Server, Subscription, listen};
 use sluiced::sys::clock;
 use tokio::sync::{Notify, broadcast};
@@ -199,6 +201,23 @@ impl Backend for Memory {
         }
         self.signals.borrow_mut().push(signal.into());
         Ok(())
+    }
+    async fn explain(&self, route: &str) -> Result<Vec<Cause>, Error> {
+        Self::known_route(route)?;
+        let cause = |subject: &str, text: &str, since_usec| Cause {
+            subject: subject.into(),
+            text: text.into(),
+            since_usec,
+        };
+        let since = clock::realtime_usec() - 12_000_000;
+        Ok(vec![
+            cause(
+                "route:ingest",
+                "ingest is paused: web@2.stdin is full (64 KiB)",
+                Some(since),
+            ),
+            cause("process:web@2", "web@2 is frozen\u{1b}", None),
+        ])
     }
     async fn get_config(&self) -> Result<Vec<ConfigFile>, Error> {
         Ok(vec![ConfigFile {

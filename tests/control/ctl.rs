@@ -99,6 +99,31 @@ fn the_verbs_do_what_they_say() {
 }
 
 #[test]
+fn why_tells_the_chain_of_causes() {
+    let server = Running::start();
+    assert_eq!(
+        text(&on(&server, &["why", "ingest"])),
+        "ingest is paused: web@2.stdin is full (64 KiB) since 12 s\n→ web@2 is frozen\\u{1b}\n"
+    );
+    let told: Value = serde_json::from_str(&text(&on(&server, &["--json", "why", "ingest"]))).unwrap();
+    assert_eq!(told["causes"][0]["subject"], "route:ingest");
+    assert!(told["causes"][0]["sinceUSec"].is_u64(), "{told}");
+    assert_eq!(
+        told["causes"][1],
+        json!({ "subject": "process:web@2", "text": "web@2 is frozen\u{1b}" })
+    );
+    failed(&on(&server, &["why", "nope"]), 4);
+
+    let root = "  why: web@2 is frozen\\u{1b}\n";
+    let status = || text(&on(&server, &["status", "ingest"]));
+    assert!(!status().contains("why"), "it flows: {}", status());
+    on(&server, &["pause", "ingest"]);
+    assert!(status().contains(root), "{}", status());
+    let shown = text(&on(&server, &["--json", "status", "ingest"]));
+    assert_eq!(shown.lines().count(), 1, "{shown}");
+}
+
+#[test]
 fn a_verb_waits_until_it_is_done() {
     let server = Running::start();
     let child = spawn(&server, &["stop", "web"]);

@@ -31,6 +31,7 @@ mod shutdown;
 mod spawn;
 mod systemd;
 mod watermarks;
+mod why;
 
 use std::process::ExitCode;
 
@@ -65,6 +66,7 @@ const THEMES: &[Theme] = &[
     ("spawn", spawn::STORIES),
     ("systemd", systemd::STORIES),
     ("watermarks", watermarks::STORIES),
+    ("why", why::STORIES),
 ];
 
 fn main() -> ExitCode {

@@ -46,8 +46,9 @@ fn a_paused_route_says_why_and_since_when() {
          ingest  copy     1 MiB  64 KiB      0 B  paused: backpressure, no reader since 12 s\n"
     );
     assert_eq!(
-        route(&paused_route(), NOW),
+        route(&paused_route(), &chain(), NOW),
         "route ingest: paused: backpressure, no reader since 12 s
+  why: archive\\u{7} is frozen
   lines, broadcast, path copy
   accepted 1 MiB (9 records), paused 0 times for 0 ms
   from
@@ -56,6 +57,29 @@ fn a_paused_route_says_why_and_since_when() {
     process:gzip.stdin: open; wrote 960 KiB; queued 64 KiB of 64 KiB (low 16 KiB), block when full; \
      trouble: no\\u{7} space
 "
+    );
+}
+
+fn chain() -> [Cause; 2] {
+    [
+        Cause {
+            subject: "route:ingest".into(),
+            text: "ingest is paused: archive.stdin is full (64 KiB)".into(),
+            since_usec: Some(NOW - 12_000_000),
+        },
+        Cause {
+            subject: "process:archive".into(),
+            text: "archive\u{7} is frozen".into(),
+            since_usec: None,
+        },
+    ]
+}
+
+#[test]
+fn causes_are_told_one_a_line_down_to_the_root() {
+    assert_eq!(
+        causes(&chain(), NOW),
+        "ingest is paused: archive.stdin is full (64 KiB) since 12 s\n→ archive\\u{7} is frozen\n"
     );
 }
 

@@ -13,6 +13,7 @@ mod signal;
 mod start;
 mod status;
 mod stop;
+mod why;
 
 use super::Failure;
 use super::arguments::Verb;
@@ -31,6 +32,7 @@ pub(super) fn run(session: &mut Session, verb: Verb) -> Result<(), Failure> {
         Verb::Stop(of) => stop::run(session, of.name),
         Verb::Restart(of) => restart::run(session, of.name),
         Verb::Signal(of) => signal::run(session, of.name, of.signal),
+        Verb::Why(of) => why::run(session, of.name),
         Verb::Events(of) => events::run(session, of),
         Verb::Config => config::run(session),
         Verb::Shutdown => shutdown::run(session),

@@ -2,9 +2,9 @@
 
 use crate::cli::session::{Session, is_unknown};
 use crate::cli::{Failure, show};
-use crate::control::call::{self, Listed, Nothing, Processes, Routes};
-use crate::control::client::realtime_usec;
-use crate::control::types::Status;
+use crate::control::call::{self, Causes, Explain, Listed, Nothing, Processes, Routes};
+use crate::control::client::{ClientError, realtime_usec};
+use crate::control::types::{Cause, Route, Status};
 
 pub(super) fn run(session: &mut Session, name: Option<String>) -> Result<(), Failure> {
     match name {
@@ -52,7 +52,13 @@ fn one(session: &mut Session, name: String) -> Result<(), Failure> {
     let now = realtime_usec();
     for found in [routes, processes].into_iter().flatten().flatten() {
         let texts: Vec<String> = match found {
-            Found::Routes(all) => all.routes.iter().map(|route| show::route(route, now)).collect(),
+            Found::Routes(all) => {
+                let shown = all.routes.iter().map(|route| {
+                    let causes = causes(session, route)?;
+                    Ok(show::route(route, &causes, now))
+                });
+                shown.collect::<Result<_, Failure>>()?
+            }
             Found::Processes(all) => all
                 .processes
                 .iter()
@@ -62,6 +68,22 @@ fn one(session: &mut Session, name: String) -> Result<(), Failure> {
         session.say(&texts.concat())?;
     }
     Ok(())
+}
+
+/// Why a route is paused, down to the root; nothing where it is not, or where the daemon knows no answer.
+fn causes(session: &mut Session, route: &Route) -> Result<Vec<Cause>, Failure> {
+    if route.state != "paused" {
+        return Ok(Vec::new());
+    }
+    let of = Explain {
+        route: route.name.clone(),
+    };
+    match session.ask::<Causes>(call::EXPLAIN, &of) {
+        Ok(found) => Ok(found.map_or_else(Vec::new, |all| all.causes)),
+        // The route may have gone since, and another daemon may not have the method.
+        Err(Failure::Client(ClientError::Refused(_))) => Ok(Vec::new()),
+        Err(other) => Err(other),
+    }
 }
 
 /// What has the name.

@@ -116,6 +116,18 @@ impl DestinationPhase {
         }
     }
 
+    /// Whether it is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, DestinationPhase::Open { full: true })
+    }
+
+    /// Whether it was tried, and nobody reads it now.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self, DestinationPhase::Gone | DestinationPhase::Draining { gone: true })
+    }
+
     /// Whether it takes bytes of the route.
     #[must_use]
     pub fn takes(&self) -> bool {

@@ -8,6 +8,8 @@ use std::{fs, ptr};
 use nix::errno::Errno;
 use nix::libc;
 
+use super::stat;
+
 /// linux/pidfd.h, since 6.9.
 const PIDFD_SIGNAL_PROCESS_GROUP: u32 = 1 << 2;
 
@@ -91,9 +93,7 @@ impl Member {
 /// The group of a process, unless it is a zombie (which an init may leave for long). proc_pid_stat(5):
 /// `pid (any name) state ppid pgrp …`.
 fn runs_in(stat: &[u8]) -> Option<i32> {
-    let end_of_name = memchr::memrchr(b')', stat)?;
-    let rest = std::str::from_utf8(stat.get(end_of_name + 1..)?).ok()?;
-    let mut fields = rest.split_ascii_whitespace();
+    let mut fields = stat::fields(stat);
     match fields.next()? {
         "Z" | "X" => None,
         _ => fields.nth(1)?.parse().ok(),
