@@ -75,7 +75,7 @@ impl Plumbing {
             let Link::Process(place, _) = next else { return None };
             self.processes[place].ailment(self.now)?;
             Some(Finding {
-                text: format!("nobody reads {} ({} wait in it)", short(&shown.name), size(stands)),
+                text: format!("nobody reads {}{}", short(&shown.name), waiting(stands)),
                 weight: Weight::Root,
                 next: Some(next),
             })
@@ -118,15 +118,17 @@ impl Plumbing {
 
 /// What is in trouble by itself does not wait for its process.
 fn in_trouble(shown: &DestinationSnapshot, stands: u64, trouble: &str) -> Finding {
-    let waits = if stands > 0 {
-        format!(" ({} wait)", size(stands))
-    } else {
-        String::new()
-    };
     Finding {
-        text: format!("{} cannot go on{waits}: {trouble}", short(&shown.name)),
+        text: format!("{} cannot go on{}: {trouble}", short(&shown.name), waiting(stands)),
         weight: Weight::Root,
         next: None,
+    }
+}
+
+fn waiting(stands: u64) -> String {
+    match stands {
+        0 => String::new(),
+        _ => format!(" ({} wait)", size(stands)),
     }
 }
 

@@ -409,7 +409,7 @@ fn a_route_that_is_not_stuck_yet_leads_to_its_process() {
         (
             route("a", A, &[C]).but(|facts| facts.destinations[0].stands = Some(1024)),
             process("c", Stopped),
-            "flows, but nobody reads c.stdin (1 KiB wait in it)",
+            "flows, but nobody reads c.stdin (1 KiB wait)",
             stops,
         ),
         (
