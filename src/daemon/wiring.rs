@@ -102,12 +102,7 @@ impl Wiring {
     pub fn stop_order(&self) -> StopOrder {
         let mut order = StopOrder::new(self.processes.len());
         for (feeding, fed) in std::iter::zip(&self.feeding, &self.fed) {
-            for to in fed {
-                order.feed(None, *to);
-                for from in feeding {
-                    order.feed(Some(*from), *to);
-                }
-            }
+            order.route(feeding, fed);
         }
         order
     }
