@@ -76,13 +76,12 @@ impl Control {
         Ok(changed)
     }
 
+    /// One after the other: of many that come and go, there may be no moment at which all are there.
     async fn wait_for(&self, places: &[usize], reached: impl Fn(&ProcessSnapshot) -> bool) {
-        let all = || {
-            places
-                .iter()
-                .all(|place| reached(&self.daemon.processes[*place].snapshot()))
-        };
-        self.daemon.wait_until(all).await;
+        for place in places {
+            let process = &self.daemon.processes[*place];
+            self.daemon.wait_until(|| reached(&process.snapshot())).await;
+        }
     }
 
     /// Waits until each of the processes runs, or has run; an error when one cannot, or somebody stopped it before.
@@ -227,7 +226,12 @@ impl Backend for Control {
 
     async fn resume_route(&self, name: &str) -> Result<bool, Error> {
         self.refuse_when_stopping()?;
-        self.tell_route(name, relay::Command::Resume).await
+        let closed = self.daemon.place_of(name).filter(|route| self.daemon.is_closed(*route));
+        let changed = self.tell_route(name, relay::Command::Resume).await?;
+        if let Some(route) = closed.filter(|_| changed) {
+            self.daemon.tell_absent(route, &[]);
+        }
+        Ok(changed)
     }
 
     async fn drain_route(&self, name: &str, timeout: Option<Duration>, wait: bool) -> Result<bool, Error> {
@@ -288,12 +292,23 @@ impl Backend for Control {
     async fn signal_process(&self, name: &str, signal: &str) -> Result<(), Error> {
         let places = self.processes(name)?;
         let number = signal_number(signal).ok_or_else(|| Error::InvalidParameter("signal".to_owned()))?;
-        for place in places {
-            let (reply, answer) = oneshot::channel();
-            self.daemon.processes[place].send(supervise::Command::Signal { number, reply });
-            answer.await.map_err(|_| stopping())?.map_err(Error::Failed)?;
+        let answers: Vec<oneshot::Receiver<Result<(), String>>> = places
+            .iter()
+            .map(|place| {
+                let (reply, answer) = oneshot::channel();
+                self.daemon.processes[*place].send(supervise::Command::Signal { number, reply });
+                answer
+            })
+            .collect();
+        let mut refusals = Vec::new();
+        for answer in answers {
+            refusals.extend(answer.await.map_err(|_| stopping())?.err());
         }
-        Ok(())
+        if refusals.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Failed(refusals.join("; ")))
+        }
     }
 
     async fn explain(&self, route: &str) -> Result<Vec<types::Cause>, Error> {
@@ -329,7 +344,10 @@ impl Backend for Control {
     }
 
     async fn shutdown(&self) -> Result<(), Error> {
-        self.stop.notify_one();
+        // Once is enough: only a second signal hurries, not a second caller who did not know of the first.
+        if self.daemon.stopping.borrow().is_none() {
+            self.stop.notify_one();
+        }
         Ok(())
     }
 }

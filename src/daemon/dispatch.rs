@@ -1,8 +1,10 @@
 //! Carries word between supervisors, relays and those who listen.
 
+use std::collections::BTreeSet;
+
 use super::state::Daemon;
-use crate::endpoint::ends::Lent;
-use crate::model::{ProcessId, ProcessState};
+use crate::endpoint::{self, ends::Lent};
+use crate::model::{EndpointSpec, ProcessId, ProcessState, RouteState};
 use crate::relay::{Command, Report};
 use crate::supervise::{self, Notice};
 
@@ -108,7 +110,7 @@ impl Daemon {
                     return;
                 };
                 let spec = &handle.spec.to[destination];
-                if let Some((process, stream)) = crate::endpoint::stream_of(&spec.endpoint)
+                if let Some((process, stream)) = endpoint::stream_of(&spec.endpoint)
                     && let Some(place) = self.wiring.place(process)
                 {
                     self.processes[place].send(supervise::Command::InputEnded { stream, life });
@@ -127,12 +129,59 @@ impl Daemon {
     /// A process that had ended is started by hand: its routes are opened again. An end that was told and has not come
     /// yet is taken back first, so that it cannot come between this and what is lent next.
     fn revive_routes_of(&self, process: &ProcessId) {
+        let ends = self.wiring.outputs(process).chain(self.wiring.inputs(process));
+        let reopened: BTreeSet<usize> = ends
+            .map(|(_, (route, _))| route)
+            .filter(|route| self.is_closed(*route))
+            .collect();
         self.tell_down(process);
         for (_, (route, i)) in self.wiring.outputs(process) {
             self.routes[route].send(Command::ReviveSource(i));
         }
         for (_, (route, i)) in self.wiring.inputs(process) {
             self.routes[route].send(Command::ReviveDestination(i));
+        }
+        let coming: Vec<usize> = self.wiring.place(process).into_iter().collect();
+        for route in reopened {
+            self.tell_absent(route, &coming);
+        }
+    }
+
+    /// Whether a route is closed, so that reopening it opens every end of it anew.
+    pub fn is_closed(&self, route: usize) -> bool {
+        self.routes[route].cell.with(|cell| cell.state == RouteState::Closed)
+    }
+
+    /// A closed route was reopened and waits for all of its ends. Those whose processes do not run, and are not among the
+    /// ones that are about to, are not coming; but a side of which nobody is coming waits for somebody to be started.
+    pub fn tell_absent(&self, route: usize, coming: &[usize]) {
+        let absent = |end: &EndpointSpec| {
+            let place = self.wiring.place(endpoint::stream_of(end)?.0)?;
+            match self.processes[place].state() {
+                _ if coming.contains(&place) => None,
+                ProcessState::Finished => Some(true),
+                ProcessState::Failed => Some(self.exit_when_done),
+                ProcessState::Stopped => Some(false),
+                _ => None,
+            }
+        };
+        let route = &self.routes[route];
+        let sources: Vec<Option<bool>> = route.spec.from.iter().map(|source| absent(&source.endpoint)).collect();
+        let destinations: Vec<Option<bool>> = route.spec.to.iter().map(|to| absent(&to.endpoint)).collect();
+        let somebody_comes = |side: &[Option<bool>]| side.iter().any(Option::is_none);
+        for (i, absent) in sources.iter().enumerate() {
+            if let Some(for_good) = absent {
+                route.send(Command::SourceDown(i, *for_good && somebody_comes(&sources)));
+            }
+        }
+        for (i, absent) in destinations.iter().enumerate() {
+            if let Some(for_good) = absent {
+                route.send(Command::DestinationDown(
+                    i,
+                    *for_good && somebody_comes(&destinations),
+                    0,
+                ));
+            }
         }
     }
 }

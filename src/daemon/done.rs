@@ -9,7 +9,7 @@ impl Daemon {
     #[must_use]
     pub fn is_done(&self) -> bool {
         let finished = |state| matches!(state, ProcessState::Finished | ProcessState::Failed);
-        self.processes.iter().all(|process| finished(process.snapshot().state))
+        self.processes.iter().all(|process| finished(process.state()))
             && self
                 .routes
                 .iter()

@@ -79,8 +79,14 @@ impl Daemon {
     /// The route of this name.
     #[must_use]
     pub fn route(&self, name: &str) -> Option<&RouteHandle> {
+        self.place_of(name).map(|place| &self.routes[place])
+    }
+
+    /// Where the route of this name stands.
+    #[must_use]
+    pub fn place_of(&self, name: &str) -> Option<usize> {
         let name = Name::new(name).ok()?;
-        self.places.get(&name).map(|place| &self.routes[*place])
+        self.places.get(&name).copied()
     }
 
     /// The processes that a name means: `NAME@I`, or `NAME` with all its instances.
