@@ -1,6 +1,6 @@
 //! The endpoints of a route as they are written: a text, or a table with settings.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::leaf::{Choice, Mode, Size, Word};
@@ -8,16 +8,29 @@ use super::nearest;
 use super::place::Place;
 use super::report::Report;
 use super::section::{Entry, Field, Node, Section};
-use super::{shape, unsupported};
+use super::shape;
 use crate::endpoint::{self, EndpointError, Kind, Settings, Side, Written};
-use crate::model::{Stream, WhenFull};
+use crate::model::{EndpointSpec, WhenFull};
 
 /// What the endpoints of a route depend on besides their text.
 pub(super) struct Surroundings<'s> {
     /// Relative FIFO paths are in it.
     pub(super) directory: &'s Path,
-    /// The names of all processes as written, those that are no names too.
-    pub(super) declared: HashSet<&'s str>,
+    /// The names of all processes as written, those that are no names too, and how many instances they have.
+    pub(super) declared: HashMap<&'s str, Option<u16>>,
+}
+
+impl Surroundings<'_> {
+    /// How many endpoints this one stands for.
+    pub(super) fn count(&self, endpoint: &EndpointSpec) -> usize {
+        match endpoint::stream_of(endpoint) {
+            Some((process, _)) if process.instance.is_none() => {
+                let instances = self.declared.get(process.name.as_str()).copied().flatten();
+                instances.map_or(1, usize::from)
+            }
+            _ => 1,
+        }
+    }
 }
 
 /// An endpoint that could be read.
@@ -233,7 +246,7 @@ pub(super) fn watermarks(section: &Section<'_>, report: &mut Report<'_>) -> Opti
 
 fn refuse(error: &EndpointError, at: Place, around: &Surroundings<'_>, report: &mut Report<'_>) {
     // A process whose name is none is told of where it is declared; each use of it would say the same again.
-    let known = matches!(error, EndpointError::BadProcess(name) if around.declared.contains(name.as_str()));
+    let known = matches!(error, EndpointError::BadProcess(name) if around.declared.contains_key(name.as_str()));
     if known {
         return;
     }
@@ -275,13 +288,6 @@ fn checked(end: End, side: Side, report: &mut Report<'_>) -> Option<End> {
             return None;
         }
         Side::Source | Side::Destination => {}
-    }
-    if let Some((_, Stream::Fd(number))) = endpoint::stream_of(endpoint)
-        && unsupported::NUMBERED_STREAMS
-    {
-        let message = format!("the stream fd{number} of a process is not supported yet");
-        report.error(end.at, message, "use stdin, stdout or stderr");
-        return None;
     }
     Some(end)
 }

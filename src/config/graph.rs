@@ -8,18 +8,18 @@ use super::process::Declared;
 use super::report::Report;
 use super::route::Drawn;
 use crate::endpoint;
-use crate::model::ProcessId;
+use crate::model::{EndpointSpec, ProcessId};
 
 /// How many missing processes get a suggestion: with thousands of them the mistake is another.
 const MOST_SUGGESTIONS: usize = 100;
 
 pub(super) fn check(processes: &[Declared<'_>], routes: &[Drawn<'_>], report: &mut Report<'_>) {
-    presence(processes, routes, report);
-    uniqueness(routes, report);
+    let declared = processes.iter().map(|process| (process.name, process)).collect();
+    presence(&declared, routes, report);
+    uniqueness(&declared, routes, report);
 }
 
-fn presence(processes: &[Declared<'_>], routes: &[Drawn<'_>], report: &mut Report<'_>) {
-    let declared: HashMap<&str, &Declared<'_>> = processes.iter().map(|process| (process.name, process)).collect();
+fn presence(declared: &HashMap<&str, &Declared<'_>>, routes: &[Drawn<'_>], report: &mut Report<'_>) {
     let mut missing = 0;
     for (endpoint, at) in routes.iter().flat_map(|route| &route.ends) {
         let Some((id, _)) = endpoint::stream_of(endpoint) else {
@@ -59,22 +59,44 @@ fn instance(id: &ProcessId, process: &Declared<'_>, at: Place, report: &mut Repo
     }
 }
 
-fn uniqueness(routes: &[Drawn<'_>], report: &mut Report<'_>) {
-    let mut first: HashMap<String, (&str, Place)> = HashMap::new();
+/// What takes an endpoint: the route's name, and where.
+type Taken<'t> = (&'t str, Place);
+
+/// `NAME` stands for every `NAME@I`, so that each of the two takes the other.
+fn uniqueness(declared: &HashMap<&str, &Declared<'_>>, routes: &[Drawn<'_>], report: &mut Report<'_>) {
+    let has_instances = |endpoint: &EndpointSpec| {
+        let process = endpoint::stream_of(endpoint).and_then(|(id, _)| declared.get(id.name.as_str()));
+        process.is_some_and(|process| process.has_instances)
+    };
+    let mut first: HashMap<String, Taken<'_>> = HashMap::new();
+    // By the endpoint that means all instances: the first one that means one of them.
+    let mut first_of: HashMap<String, (String, Taken<'_>)> = HashMap::new();
     for route in routes {
         for (endpoint, at) in &route.ends {
             let Some(identity) = endpoint::identity(endpoint) else {
                 continue;
             };
-            let Some((other, place)) = first.get(&identity) else {
-                first.insert(identity, (route.name, *at));
+            let all = endpoint::of_all_instances(endpoint).filter(has_instances);
+            let all = all.as_ref().and_then(endpoint::identity);
+            let (what, (other, place)) = if let Some(taken) = first.get(&identity) {
+                (format!("{endpoint} is"), *taken)
+            } else if let Some((all, taken)) = all.as_ref().and_then(|all| first.get_key_value(all)) {
+                (format!("{endpoint} is one of {all}, which is"), *taken)
+            } else if let Some((one, taken)) = first_of.get(&identity) {
+                (format!("{endpoint} means {one} too, which is"), *taken)
+            } else {
+                let taken = (route.name, *at);
+                if let Some(all) = all {
+                    first_of.entry(all).or_insert_with(|| (identity.clone(), taken));
+                }
+                first.insert(identity, taken);
                 continue;
             };
-            let place = report.name(*place);
-            let message = if *other == route.name {
-                format!("{endpoint} is in this route already, at {place}")
+            let place = report.name(place);
+            let message = if other == route.name {
+                format!("{what} in this route already, at {place}")
             } else {
-                format!("{endpoint} is in the route `{other}` already, at {place}")
+                format!("{what} in the route `{other}` already, at {place}")
             };
             report.error(
                 *at,

@@ -2,7 +2,7 @@
 //!
 //! `read` finds and reads files (the only IO); `syntax` makes trees of them, and `root` one config; `section` and `leaf`
 //! take it apart; `daemon`, `process`, `route` and `ends` know the keys; `graph` checks what only the whole shows;
-//! `diagnostic` says it. May depend on `endpoint` and `model` alone.
+//! `instances` draws the routes of processes with instances; `diagnostic` says what is wrong. May depend on `endpoint` and `model` alone.
 #![forbid(unsafe_code)]
 
 mod daemon;
@@ -10,6 +10,7 @@ mod diagnostic;
 mod ends;
 mod environment;
 mod graph;
+mod instances;
 mod leaf;
 mod nearest;
 mod place;
@@ -90,5 +91,10 @@ fn check(inputs: Vec<Input>, environment: &Environment) -> Result<Config, Diagno
     };
     report.finish()?;
     let files = inputs.into_iter().filter_map(Input::into_file).collect();
-    Ok(Config { files, ..config })
+    let routes = instances::drawn(config.routes, &config.processes);
+    Ok(Config {
+        files,
+        routes,
+        ..config
+    })
 }

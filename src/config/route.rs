@@ -1,6 +1,5 @@
 //! `[route.NAME]`
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use super::ends::{End, Surroundings, Watermarks, ends, watermarks};
@@ -18,7 +17,7 @@ use crate::model::{DestinationSpec, Distribution, EndpointSpec, Framing, PathCho
 pub(super) struct Drawn<'t> {
     /// As written; perhaps no name.
     pub(super) name: &'t str,
-    /// What it says; `None` when it is no table.
+    /// What it says; `None` when it is no table. Its endpoints are as written: one may stand for many.
     pub(super) spec: Option<RouteSpec>,
     /// Its endpoints in the order in which they were written.
     pub(super) ends: Vec<(EndpointSpec, Place)>,
@@ -35,7 +34,11 @@ pub(super) fn routes<'t>(
     processes: &[Declared<'t>],
     report: &mut Report<'_>,
 ) -> Vec<Drawn<'t>> {
-    let declared: HashSet<&str> = processes.iter().map(|process| process.name).collect();
+    let instances = |process: &Declared<'t>| process.spec.as_ref().and_then(|spec| spec.instances);
+    let declared = processes
+        .iter()
+        .map(|process| (process.name, instances(process)))
+        .collect();
     let around = Surroundings { directory, declared };
     root.routes.iter().map(|entry| route(*entry, &around, report)).collect()
 }
@@ -87,7 +90,7 @@ fn route<'t>(entry: Entry<'t>, around: &Surroundings<'_>, report: &mut Report<'_
         from: sources(from),
     });
     if let Some(spec) = &spec {
-        splice(spec, &section, report);
+        splice(spec, &section, around, report);
     }
     Drawn {
         name: entry.key,
@@ -161,7 +164,7 @@ fn distribution(section: &Section<'_>, report: &mut Report<'_>) -> Distribution 
 }
 
 /// `path = "splice"` promises that no byte comes to user space: not every route can.
-fn splice(route: &RouteSpec, section: &Section<'_>, report: &mut Report<'_>) {
+fn splice(route: &RouteSpec, section: &Section<'_>, around: &Surroundings<'_>, report: &mut Report<'_>) {
     let Some(entry) = section.entry("path").filter(|_| route.path == PathChoice::Splice) else {
         return;
     };
@@ -170,14 +173,16 @@ fn splice(route: &RouteSpec, section: &Section<'_>, report: &mut Report<'_>) {
         .iter()
         .map(|from| &from.endpoint)
         .chain(route.to.iter().map(|to| &to.endpoint));
+    let sources: usize = route.from.iter().map(|from| around.count(&from.endpoint)).sum();
+    let destinations: usize = route.to.iter().map(|to| around.count(&to.endpoint)).sum();
     let stuck = ends.into_iter().find(|end| !endpoint::capabilities(end).spliceable);
     let reason = if route.framing != Framing::Bytes {
         format!("`framing` = \"{}\" looks into the bytes", route.framing)
-    } else if route.from.len() > 1 {
+    } else if sources > 1 {
         "several sources are mixed in user space".to_owned()
     } else if let Some(end) = stuck {
         format!("{end} is no pipe")
-    } else if unsupported::TEE && route.to.len() > 1 {
+    } else if unsupported::TEE && destinations > 1 {
         "splicing to several destinations is not supported yet".to_owned()
     } else if route.to.iter().any(|to| to.when_full != WhenFull::Block) {
         "dropping needs the bytes in user space".to_owned()

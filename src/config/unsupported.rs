@@ -12,7 +12,6 @@ const KEYS: &[(&Shape, &str)] = &[
     (&PROCESS, "no-new-privileges"),
     (&PROCESS, "limits"),
     (&PROCESS, "nice"),
-    (&PROCESS, "instances"),
     (&PROCESS, "ready"),
     (&PROCESS, "ready-timeout"),
     (&PROCESS, "watchdog"),
@@ -22,9 +21,6 @@ const KEYS: &[(&Shape, &str)] = &[
     (&ROUTE, "when-full"),
     (&ENDPOINT, "when-full"),
 ];
-
-/// Whether the streams fd3 ... fd9 of a process are not there yet.
-pub(super) const NUMBERED_STREAMS: bool = true;
 
 /// Whether `path = "splice"` with several destinations (by tee(2)) is not there yet.
 pub(super) const TEE: bool = true;

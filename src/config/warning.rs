@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 
-use crate::endpoint;
-use crate::model::{Config, EndpointSpec, Name, OnEof, ProcessSpec, Restart, Stream, Subject};
+use crate::endpoint::{self, Side};
+use crate::model::{Config, EndpointSpec, Name, OnEof, ProcessId, ProcessSpec, Restart, Subject};
 
 /// Something to be told to the user that does not make a config a bad one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub fn cycles(config: &Config) -> Vec<Warning> {
         graph.remove(&cycle);
         if let Some(first) = first {
             warnings.push(Warning {
-                subject: Subject::Route(graph.route(&cycle).unwrap_or(first)),
+                subject: Subject::Route(graph.route(&cycle).unwrap_or(first.name)),
                 text: format!(
                     "processes feed each other in a cycle ({}): when all their pipes are full, none goes on; see that \
                      one of them always reads",
@@ -63,11 +63,12 @@ fn shortened(names: &[String]) -> Vec<String> {
     }
 }
 
-/// Which process writes to which, by routes. Ordered, so that the same config always says the same.
+/// Which process writes to which, by routes. Ordered, so that the same config always says the same. Instances that stand
+/// in the same routes are one node: a pool of a thousand has no more to say than one of two.
 struct Graph {
-    writes_to: BTreeMap<Name, BTreeSet<Name>>,
-    written_by: BTreeMap<Name, BTreeSet<Name>>,
-    routes: HashMap<(Name, Name), Name>,
+    writes_to: BTreeMap<ProcessId, BTreeSet<ProcessId>>,
+    written_by: BTreeMap<ProcessId, BTreeSet<ProcessId>>,
+    routes: HashMap<(ProcessId, ProcessId), Name>,
 }
 
 impl Graph {
@@ -77,9 +78,11 @@ impl Graph {
             written_by: BTreeMap::new(),
             routes: HashMap::new(),
         };
+        let nodes = nodes(config);
+        let node = |end: &EndpointSpec| nodes.get(process(end)?);
         for route in &config.routes {
-            let from: BTreeSet<&Name> = route.from.iter().filter_map(|end| process(&end.endpoint)).collect();
-            let to: BTreeSet<&Name> = route.to.iter().filter_map(|end| process(&end.endpoint)).collect();
+            let from: BTreeSet<&ProcessId> = route.from.iter().filter_map(|end| node(&end.endpoint)).collect();
+            let to: BTreeSet<&ProcessId> = route.to.iter().filter_map(|end| node(&end.endpoint)).collect();
             for (from, to) in from.iter().flat_map(|from| to.iter().map(move |to| (*from, *to))) {
                 graph.writes_to.entry(from.clone()).or_default().insert(to.clone());
                 graph.written_by.entry(to.clone()).or_default().insert(from.clone());
@@ -94,7 +97,7 @@ impl Graph {
 
     /// Takes away, again and again, what nothing writes to: what is left is in a cycle or behind one.
     fn peel(&mut self) {
-        let mut free: VecDeque<Name> = self
+        let mut free: VecDeque<ProcessId> = self
             .writes_to
             .keys()
             .filter(|name| !self.written_by.contains_key(*name))
@@ -115,16 +118,16 @@ impl Graph {
 
     /// A cycle, in the direction of the bytes. After `peel` everything that is left is written to by something that is
     /// left, so that going against the stream leads into a cycle.
-    fn walk(&self) -> Option<Vec<Name>> {
+    fn walk(&self) -> Option<Vec<ProcessId>> {
         let mut at = self.written_by.keys().next()?;
-        let mut path: Vec<&Name> = Vec::new();
+        let mut path: Vec<&ProcessId> = Vec::new();
         let mut seen = HashSet::new();
         while seen.insert(at) {
             path.push(at);
             at = self.written_by.get(at)?.first()?;
         }
         let start = path.iter().position(|name| *name == at)?;
-        let mut cycle: Vec<Name> = path[start..].iter().rev().map(|name| (*name).clone()).collect();
+        let mut cycle: Vec<ProcessId> = path[start..].iter().rev().map(|name| (*name).clone()).collect();
         let least = cycle
             .iter()
             .enumerate()
@@ -134,7 +137,7 @@ impl Graph {
         Some(cycle)
     }
 
-    fn remove(&mut self, cycle: &[Name]) {
+    fn remove(&mut self, cycle: &[ProcessId]) {
         for name in cycle {
             for next in self.writes_to.remove(name).unwrap_or_default() {
                 drop_edge(&mut self.written_by, &next, name);
@@ -145,13 +148,13 @@ impl Graph {
         }
     }
 
-    fn route(&self, cycle: &[Name]) -> Option<Name> {
+    fn route(&self, cycle: &[ProcessId]) -> Option<Name> {
         let (first, next) = (cycle.first()?, cycle.get(1).or(cycle.first())?);
         self.routes.get(&(first.clone(), next.clone())).cloned()
     }
 }
 
-fn drop_edge(edges: &mut BTreeMap<Name, BTreeSet<Name>>, from: &Name, to: &Name) {
+fn drop_edge(edges: &mut BTreeMap<ProcessId, BTreeSet<ProcessId>>, from: &ProcessId, to: &ProcessId) {
     if let Some(ends) = edges.get_mut(from) {
         ends.remove(to);
         if ends.is_empty() {
@@ -160,8 +163,47 @@ fn drop_edge(edges: &mut BTreeMap<Name, BTreeSet<Name>>, from: &Name, to: &Name)
     }
 }
 
-fn process(endpoint: &EndpointSpec) -> Option<&Name> {
-    endpoint::stream_of(endpoint).map(|(process, _)| &process.name)
+fn process(endpoint: &EndpointSpec) -> Option<&ProcessId> {
+    endpoint::stream_of(endpoint).map(|(process, _)| process)
+}
+
+/// The node of each process that stands in a route: the process itself, for all instances that stand in the same
+/// places the first of them, and where these are all that there are, the process without an instance.
+fn nodes(config: &Config) -> HashMap<&ProcessId, ProcessId> {
+    let mut stands: BTreeMap<&ProcessId, Vec<(usize, Side)>> = BTreeMap::new();
+    for (index, route) in config.routes.iter().enumerate() {
+        let from = route.from.iter().map(|end| (&end.endpoint, Side::Source));
+        let to = route.to.iter().map(|end| (&end.endpoint, Side::Destination));
+        for (end, side) in from.chain(to) {
+            let Some(places) = process(end).map(|process| stands.entry(process).or_default()) else {
+                continue;
+            };
+            if places.last() != Some(&(index, side)) {
+                places.push((index, side));
+            }
+        }
+    }
+    let mut alike: HashMap<(&Name, &[(usize, Side)]), Vec<&ProcessId>> = HashMap::new();
+    for (process, places) in &stands {
+        alike.entry((&process.name, places)).or_default().push(process);
+    }
+    let instances: HashMap<&Name, Option<u16>> = config
+        .processes
+        .iter()
+        .map(|process| (&process.name, process.instances))
+        .collect();
+    let node = |members: &[&ProcessId]| {
+        let first = members.first()?;
+        let all = instances.get(&first.name).copied().flatten().map(usize::from);
+        let whole = (all == Some(members.len())).then(|| ProcessId::single(first.name.clone()));
+        Some(whole.unwrap_or_else(|| (*first).clone()))
+    };
+    let mut nodes = HashMap::new();
+    for members in alike.into_values() {
+        let Some(node) = node(&members) else { continue };
+        nodes.extend(members.into_iter().map(|member| (member, node.clone())));
+    }
+    nodes
 }
 
 /// What keeps `--exit-when-done` from ever being done.
@@ -177,25 +219,28 @@ pub fn never_ending(config: &Config) -> Vec<Warning> {
             ),
         })
         });
-    let fed: HashSet<&Name> = config
-        .routes
-        .iter()
-        .flat_map(|route| &route.to)
-        .filter_map(|to| endpoint::stream_of(&to.endpoint))
-        .filter(|(_, stream)| *stream == Stream::Stdin)
-        .map(|(process, _)| &process.name)
-        .collect();
-    let endless = |process: &&ProcessSpec| {
-        process.autostart && process.restart == Restart::Always && !fed.contains(&process.name)
+    sources.chain(endless_producers(config)).collect()
+}
+
+/// One warning a process, unless only some of its instances are endless.
+fn endless_producers(config: &Config) -> impl Iterator<Item = Warning> {
+    let inputs = config.routes.iter().flat_map(|route| &route.to);
+    let fed: HashSet<&ProcessId> = inputs.filter_map(|to| process(&to.endpoint)).collect();
+    let endless = |spec: &&ProcessSpec| spec.autostart && spec.restart == Restart::Always;
+    let subjects = move |spec: &ProcessSpec| {
+        let ids = spec.ids();
+        let unfed: Vec<ProcessId> = ids.iter().filter(|id| !fed.contains(id)).cloned().collect();
+        match unfed.len() == ids.len() {
+            true => vec![ProcessId::single(spec.name.clone())],
+            false => unfed,
+        }
     };
-    let producers = config.processes.iter().filter(endless).flat_map(|process| {
-        process.ids().into_iter().map(|id| Warning {
-            subject: Subject::Process(id),
-            text:
-                "with restart = \"always\" and no route to its stdin it never finishes; set restart = \"on-failure\" \
-                   or \"never\""
-                    .to_owned(),
-        })
-    });
-    sources.chain(producers).collect()
+    let warning = |process| {
+        Warning {
+        subject: Subject::Process(process),
+        text: "with restart = \"always\" and no route into it, it never finishes; set restart = \"on-failure\" or \"never\""
+            .to_owned(),
+    }
+    };
+    config.processes.iter().filter(endless).flat_map(subjects).map(warning)
 }

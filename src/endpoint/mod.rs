@@ -17,7 +17,7 @@ use crate::model::{DestinationSpec, EndpointSpec, Name, OnEof, ProcessId, Source
 use ends::{Destination, Source, Surroundings};
 
 /// Which end of a route an endpoint stands at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// In `from`: the route reads it.
     Source,
@@ -207,6 +207,30 @@ pub fn stream_of(endpoint: &EndpointSpec) -> Option<(&ProcessId, Stream)> {
     match endpoint {
         EndpointSpec::Process { process, stream } => Some((process, *stream)),
         EndpointSpec::Fifo(_) | EndpointSpec::File(_) | EndpointSpec::Null => None,
+    }
+}
+
+/// Of an endpoint that is one instance of a process: the endpoint that means all of them.
+#[must_use]
+pub fn of_all_instances(endpoint: &EndpointSpec) -> Option<EndpointSpec> {
+    let (process, stream) = stream_of(endpoint)?;
+    process.instance?;
+    let process = ProcessId::single(process.name.clone());
+    Some(EndpointSpec::Process { process, stream })
+}
+
+/// The endpoint for each instance of its process; itself where it is that of one process.
+#[must_use]
+pub fn of_each_instance(endpoint: &EndpointSpec, instances: &[ProcessId]) -> Vec<EndpointSpec> {
+    match stream_of(endpoint) {
+        Some((process, stream)) if process.instance.is_none() => {
+            let of_one = |process: &ProcessId| EndpointSpec::Process {
+                process: process.clone(),
+                stream,
+            };
+            instances.iter().map(of_one).collect()
+        }
+        _ => vec![endpoint.clone()],
     }
 }
 

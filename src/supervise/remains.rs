@@ -104,7 +104,7 @@ impl Remains {
             if members.iter().any(|member| member.group == pid) {
                 tracing::warn!(
                     process = %self.id, pid,
-                    "process:{}: somebody that its last life left behind still reads its stdin: killing that group", self.id
+                    "process:{}: somebody that its last life left behind still reads its input: killing that group", self.id
                 );
                 let _ = rest.child.signal_group(libc::SIGKILL);
             }

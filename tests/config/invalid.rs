@@ -30,7 +30,6 @@ fn every_mistake_is_told_once_and_at_its_place() {
 #[test]
 fn what_has_no_effect_yet_is_refused_and_its_default_is_not() {
     let of_process = [
-        ("instances = 1", None),
         ("user = \"nobody\"", None),
         ("group = \"nobody\"", None),
         ("umask = \"0022\"", None),
@@ -69,11 +68,6 @@ fn what_has_no_effect_yet_is_refused_and_its_default_is_not() {
             assert_eq!(super::told(&good), Vec::<String>::new(), "{good}");
         }
     }
-    let fd = told("[process.a]\ncommand = [\"cat\"]\n[route.r]\nfrom = \"process:a.fd3\"\nto = \"null\"\n");
-    assert!(
-        fd.len() == 1 && fd[0].contains("fd3") && fd[0].contains("not supported yet"),
-        "{fd:?}"
-    );
     let tee = told("[route.r]\nfrom = \"fifo:a\"\nto = [\"fifo:b\", \"fifo:c\"]\npath = \"splice\"\n");
     assert!(
         tee.len() == 1 && tee[0].starts_with("4:8") && tee[0].contains("not supported yet"),
@@ -100,6 +94,17 @@ fn splice_is_refused_where_it_cannot_be() {
         );
     }
     assert!(told(&route("path = \"splice\"")).is_empty());
+    for (count, refused) in [(1, false), (2, true)] {
+        let told = told(&format!(
+            "[route.r]\nfrom = \"process:w.stdout\"\nto = \"fifo:a\"\npath = \"splice\"\n\
+             [process.w]\ncommand = [\"cat\"]\ninstances = {count}\n"
+        ));
+        assert_eq!(
+            told.iter().any(|told| told.contains("several sources")),
+            refused,
+            "{told:?}"
+        );
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod files;
 mod hostile;
+mod instances;
 mod invalid;
 mod settings;
 mod shipped;
