@@ -167,10 +167,13 @@ fn process(endpoint: &EndpointSpec) -> Option<&ProcessId> {
     endpoint::stream_of(endpoint).map(|(process, _)| process)
 }
 
+/// A route, and a side of it.
+type Place = (usize, Side);
+
 /// The node of each process that stands in a route: the process itself, for all instances that stand in the same
 /// places the first of them, and where these are all that there are, the process without an instance.
 fn nodes(config: &Config) -> HashMap<&ProcessId, ProcessId> {
-    let mut stands: BTreeMap<&ProcessId, Vec<(usize, Side)>> = BTreeMap::new();
+    let mut stands: BTreeMap<&ProcessId, Vec<Place>> = BTreeMap::new();
     for (index, route) in config.routes.iter().enumerate() {
         let from = route.from.iter().map(|end| (&end.endpoint, Side::Source));
         let to = route.to.iter().map(|end| (&end.endpoint, Side::Destination));
@@ -183,7 +186,7 @@ fn nodes(config: &Config) -> HashMap<&ProcessId, ProcessId> {
             }
         }
     }
-    let mut alike: HashMap<(&Name, &[(usize, Side)]), Vec<&ProcessId>> = HashMap::new();
+    let mut alike: HashMap<(&Name, &[Place]), Vec<&ProcessId>> = HashMap::new();
     for (process, places) in &stands {
         alike.entry((&process.name, places)).or_default().push(process);
     }

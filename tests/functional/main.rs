@@ -15,6 +15,7 @@ mod endings;
 mod ends;
 mod exec;
 mod exit_when_done;
+mod extra_descriptors;
 mod faults;
 mod fifo;
 mod fifo_peers;
@@ -22,6 +23,7 @@ mod grandchildren;
 mod harness;
 mod hostile;
 mod idle;
+mod instances;
 mod keep_stdin;
 mod processes;
 mod rates;
@@ -50,6 +52,7 @@ const THEMES: &[Theme] = &[
     ("ends", ends::STORIES),
     ("exec", exec::STORIES),
     ("exit_when_done", exit_when_done::STORIES),
+    ("extra_descriptors", extra_descriptors::STORIES),
     ("faults", faults::STORIES),
     ("fifo", fifo::STORIES),
     ("fifo_peers", fifo_peers::STORIES),
@@ -57,6 +60,7 @@ const THEMES: &[Theme] = &[
     ("harness", harness::STORIES),
     ("hostile", hostile::STORIES),
     ("idle", idle::STORIES),
+    ("instances", instances::STORIES),
     ("keep_stdin", keep_stdin::STORIES),
     ("processes", processes::STORIES),
     ("rates", rates::STORIES),
