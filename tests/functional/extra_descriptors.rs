@@ -122,9 +122,8 @@ fn what_one_life_left_in_fd3_is_the_next_ones() {
         kill(Pid::from_raw(pid), Signal::SIGKILL).expect("a consumer to kill");
         daemon.wait_until("process.p", "restarted", |process| process.int("restarts") >= kills);
     }
-    daemon.changes("StopProcess", json!({ "name": "p" }));
-    writer.write_pattern(pattern, 1000);
-    daemon.changes("StartProcess", json!({ "name": "p" }));
+    assert!(daemon.changes("StopProcess", json!({ "name": "p" })));
+    assert!(daemon.changes("StartProcess", json!({ "name": "p" })));
     writer.write_pattern(pattern, LENGTH - writer.written());
     drop(writer);
     daemon.wait_for("route.a", "closed");
@@ -236,7 +235,9 @@ fn an_input_that_nobody_reads_holds_no_other_back() {
     // Its stdin has ended and its fd3 has not: it is started again, and finds there what nobody has read.
     daemon.wait_for("route.in", "closed");
     daemon.wait_until("process.p", "restarted", |process| process.int("restarts") >= 1);
-    assert!(daemon.route("side").paused_only_for("backpressure"));
+    daemon.wait_until("route.side", "full still", |route| {
+        route.paused_only_for("backpressure")
+    });
     let left = daemon.call("DrainRoute", json!({ "name": "side", "timeoutUSec": 0 }));
     left.expect("an abort");
     daemon.wait_for("route.side", "closed");
