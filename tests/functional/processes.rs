@@ -268,11 +268,20 @@ fn who_waits_for_what_another_undoes_is_told() {
     let daemon = Daemon::start(
         r#"
         [process.p]
-        command = [$PEER, "ignore SIGTERM", "hold"]
+        command = [$PEER, "ignore SIGTERM", "tell $DIR/ignores x", "hold"]
         stop-timeout = "500ms"
         "#,
     );
-    daemon.wait_for("process.p", "ready");
+    // `ready` is before it ignores anything.
+    let ignores = || {
+        let told = daemon.file("ignores");
+        until(
+            || told.exists().then_some(()),
+            || "it does not ignore SIGTERM yet".to_owned(),
+        );
+        std::fs::remove_file(told).expect("the file that it made");
+    };
+    ignores();
     let undone = |first: &str, second: &str, told: &str| {
         let mut waiting = daemon.client();
         waiting.send_call(first, &json!({ "name": "p" }), &[]);
@@ -282,6 +291,6 @@ fn who_waits_for_what_another_undoes_is_told() {
         assert!(format!("{error:?}").contains(told), "{error:?}");
     };
     undone("StopProcess", "StartProcess", "somebody else has started it again");
-    daemon.wait_for("process.p", "ready");
+    ignores();
     undone("RestartProcess", "StopProcess", "somebody else has stopped it");
 }
