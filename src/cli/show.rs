@@ -72,7 +72,7 @@ pub(super) fn route_state(route: &Route, now: u64) -> String {
     text
 }
 
-/// A chain of causes, one a line: `→ out is paused: no reader at /run/out since 3 m`.
+/// A chain of causes, one a line: `→ out is paused since 3 m: no reader at /run/out`.
 pub(super) fn causes(causes: &[Cause], now: u64) -> String {
     let lines = causes.iter().enumerate().map(|(i, one)| {
         let arrow = if i == 0 { "" } else { "→ " };
@@ -81,11 +81,13 @@ pub(super) fn causes(causes: &[Cause], now: u64) -> String {
     lines.collect()
 }
 
+/// The time belongs to the state, and the state comes first: what is behind a `:` or `;` is of now.
 fn cause(cause: &Cause, now: u64) -> String {
-    let since = cause
-        .since_usec
-        .map(|since| format!(" since {}", duration(now.saturating_sub(since))));
-    format!("{}{}", plain(&cause.text), since.unwrap_or_default())
+    let text = plain(&cause.text);
+    let Some(since) = cause.since_usec else { return text };
+    let state = [": ", "; "].iter().filter_map(|end| text.find(end)).min();
+    let (state, rest) = text.split_at(state.unwrap_or(text.len()));
+    format!("{state} since {}{rest}", duration(now.saturating_sub(since)))
 }
 
 /// `ready`, or `backing off: next start in 3.2 s; last exit: exit 1`.

@@ -103,7 +103,7 @@ fn why_tells_the_chain_of_causes() {
     let server = Running::start();
     assert_eq!(
         text(&on(&server, &["why", "ingest"])),
-        "ingest is paused: web@2.stdin is full (64 KiB) since 12 s\n→ web@2 is frozen\\u{1b}\n"
+        "ingest is paused since 12 s: web@2.stdin is full (64 KiB)\n→ web@2 is frozen\\u{1b}\n"
     );
     let told: Value = serde_json::from_str(&text(&on(&server, &["--json", "why", "ingest"]))).unwrap();
     assert_eq!(told["causes"][0]["subject"], "route:ingest");

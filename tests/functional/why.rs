@@ -106,11 +106,14 @@ fn a_chain_of_five_routes_names_the_process_at_its_end() {
         || "not ten lines".to_owned(),
     );
     assert!(
-        said.starts_with("r1 is paused: p1.stdin is full (") && said.contains(" since "),
+        said.starts_with("r1 is paused since ") && said.contains(": p1.stdin is full ("),
         "{said}"
     );
     let last = said.lines().last().unwrap_or_default();
-    assert!(last.starts_with("→ p5 is backing off: it exited with code 7"), "{said}");
+    assert!(
+        last.starts_with("→ p5 is backing off since ") && last.contains(": it exited with code 7"),
+        "{said}"
+    );
     until(
         || {
             let said = daemon.ctl(&["status", "r1"]).expect_code(0).stdout;

@@ -79,7 +79,7 @@ fn chain() -> [Cause; 2] {
 fn causes_are_told_one_a_line_down_to_the_root() {
     assert_eq!(
         causes(&chain(), NOW),
-        "ingest is paused: archive.stdin is full (64 KiB) since 12 s\n→ archive\\u{7} is frozen\n"
+        "ingest is paused since 12 s: archive.stdin is full (64 KiB)\n→ archive\\u{7} is frozen\n"
     );
 }
 
