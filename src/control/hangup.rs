@@ -1,4 +1,4 @@
-//! Notices that a client has gone, without reading from it. Depends on tokio and nix.
+//! Notices that a client has gone, without reading from it. Depends on `sys::reactor`.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -6,6 +6,8 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::io::{Interest, unix::AsyncFd};
 use tokio::net::UnixStream;
+
+use crate::sys::reactor;
 
 /// Resolves when the client has closed its socket. One that has only shut down its writing side (`socat`, `nc`) still
 /// reads, and is not gone.
@@ -27,11 +29,9 @@ pub(super) async fn gone(stream: &UnixStream) {
     }
 }
 
-// The successor of `with_interest` is unsafe only because of types that change their descriptor; an OwnedFd does not.
-#[allow(deprecated, reason = "unsafe code is allowed in `sys` alone")]
 fn watch(stream: &UnixStream) -> std::io::Result<AsyncFd<OwnedFd>> {
     let copy = stream.as_fd().try_clone_to_owned()?;
-    AsyncFd::with_interest(copy, Interest::PRIORITY)
+    reactor::register_own(copy, Interest::PRIORITY)
 }
 
 fn hung_up(stream: &UnixStream) -> bool {

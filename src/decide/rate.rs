@@ -12,6 +12,9 @@ const SAVED: Duration = Duration::from_millis(100);
 /// A bucket that was emptied is used again when so much of it is full: often enough that a late wake-up costs nothing, and
 /// not for every byte.
 const WORTH_WAKING: u32 = 4;
+/// Less than this part of it is nothing: bytes trickle in while a turn reads, and reading them one by one would be a busy
+/// wait.
+const WORTH_READING: u32 = 16;
 /// The bucket's unit is a millionth of a byte, so that nothing is lost in rounding: a rate of B bytes a second is B of
 /// these a microsecond.
 const UNIT: u128 = 1_000_000;
@@ -42,6 +45,9 @@ impl Bucket {
         let filled = u128::from(self.rate) * u128::from(now.usec_since(self.filled_at));
         self.level = (self.level + filled).min(self.capacity());
         self.filled_at = self.filled_at.max(now);
+        if self.level < self.capacity() / u128::from(WORTH_READING) {
+            return 0;
+        }
         u64::try_from(self.level / UNIT).unwrap_or(u64::MAX)
     }
 
@@ -108,6 +114,18 @@ mod tests {
         bucket.take(100);
         assert_eq!(bucket.available(Moment(3_600_000_000)), 0);
         assert_eq!(bucket.worth_waking_at(), Moment(3_600_025_000));
+    }
+
+    #[test]
+    fn what_trickles_in_is_not_read_byte_by_byte() {
+        let mut bucket = Bucket::new(4 << 20, Moment(0));
+        let mut reads = 0;
+        for usec in 0..1_000_000 {
+            let available = bucket.available(Moment(usec));
+            bucket.take(available);
+            reads += u32::from(available > 0);
+        }
+        assert!(reads <= 200, "{reads} reads in a second");
     }
 
     #[test]

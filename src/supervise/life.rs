@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
@@ -14,6 +15,7 @@ use super::{Notice, streams::Ends};
 use crate::decide::process::Event;
 use crate::model::{Moment, ProcessId, Stream};
 use crate::sys::process::{self, Child, ExecError, Held, Plan, signal_name};
+use crate::sys::reactor;
 
 /// A child that is not reaped.
 pub(super) struct Life {
@@ -112,7 +114,7 @@ impl Driver {
         let (held_child, status) = held.into_parts();
         let watch_error = |error| Trouble::passing("watch a new child", &error);
         let life_child = process::watch_child(held_child).map_err(watch_error)?;
-        let status = process::watch_reader(status).map_err(watch_error)?;
+        let status = reactor::register_own(status, Interest::READABLE).map_err(watch_error)?;
         // Nothing can fail from here on.
         drop(child);
         let (deadline, watched) = watch::channel(None);

@@ -6,13 +6,14 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 
 use super::Notice;
 use super::lines::{Line, Lines};
 use crate::model::{Event, EventDetail, Moment, ProcessId, Stream, Subject};
-use crate::sys::{clock, process};
+use crate::sys::{clock, process, reactor};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Shown in a second.
@@ -45,7 +46,7 @@ pub(super) struct Reader {
 impl Reader {
     /// Reads to the end, one way or the other.
     pub(super) async fn run(mut self, end: OwnedFd) {
-        let end = match process::watch_reader(end) {
+        let end = match reactor::register_own(end, Interest::READABLE) {
             Ok(end) => end,
             Err(error) => {
                 tracing::error!(process = %self.id, stream = %self.stream, "process:{}: cannot watch its {}: {error}", self.id, self.stream);

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::Wiring;
 use crate::model::{OutputPolicy, ProcessSpec, Stream};
-use crate::sys::process;
+use crate::sys::{pipe, process};
 
 /// A pipe into the process.
 struct Input {
@@ -161,6 +161,6 @@ impl Input {
 
     fn unread(&self) -> u64 {
         let spare = self.spare.as_ref();
-        spare.map_or(0, |spare| process::unread(spare.as_fd()).unwrap_or(0))
+        spare.map_or(0, pipe::unread)
     }
 }

@@ -16,7 +16,7 @@ mod stat;
 mod wait;
 mod watch;
 
-pub use ends::{fresh_reader, input_pipe, null, output_pipe, pipe_identity, read, unread};
+pub use ends::{fresh_reader, input_pipe, null, output_pipe, pipe_identity, read};
 pub use group::{Member, group_members};
 pub use limits::{original_nofile, raise_nofile, survive_file_size_limit};
 pub use plan::{Plan, PlanError};
@@ -24,7 +24,7 @@ pub use report::{ExecError, Status, read_status};
 pub use spawn::{Held, SpawnError, spawn};
 pub use stat::state;
 pub use wait::{Child, signal_name};
-pub use watch::{watch_child, watch_reader};
+pub use watch::watch_child;
 
 #[cfg(test)]
 mod tests;

@@ -272,13 +272,13 @@ impl Rig {
     }
 
     pub fn unread(&self) -> u64 {
-        sys::unread(self.input().1.as_fd()).unwrap()
+        sluiced::sys::pipe::unread(self.input().1)
     }
 
     pub async fn until_unread(&mut self, count: usize) {
         let end = self.input().1.try_clone().unwrap();
         let wanted = u64::try_from(count).unwrap();
-        self.until_true("read so far", || sys::unread(end.as_fd()).unwrap() == wanted)
+        self.until_true("read so far", || sluiced::sys::pipe::unread(&end) == wanted)
             .await;
     }
 

@@ -5,7 +5,6 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
-use nix::libc;
 use nix::sys::stat::{Mode, fstat};
 use nix::unistd::pipe2;
 
@@ -39,15 +38,6 @@ pub fn fresh_reader(reader: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 /// /dev/null for reading and writing.
 pub fn null() -> io::Result<OwnedFd> {
     Ok(open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?)
-}
-
-/// Bytes that stand unread in a pipe, by either of its ends (FIONREAD, pipe(7)).
-pub fn unread(end: BorrowedFd<'_>) -> io::Result<u64> {
-    let mut count: libc::c_int = 0;
-    // SAFETY: FIONREAD writes one int to the address given, which is that of a live int.
-    let result = unsafe { libc::ioctl(end.as_raw_fd(), libc::FIONREAD, &raw mut count) };
-    nix::errno::Errno::result(result)?;
-    Ok(u64::try_from(count).unwrap_or(0))
 }
 
 /// The pipe's inode number, as it stands in the links under /proc/PID/fd.

@@ -304,12 +304,12 @@ fn a_fresh_reader_shares_bytes_but_no_flags() {
         nix::fcntl::fcntl(&reader, nix::fcntl::FcntlArg::F_GETFL).unwrap() & libc::O_NONBLOCK,
         0
     );
-    assert_eq!(unread(reader.as_fd()).unwrap(), 3);
+    assert_eq!(crate::sys::pipe::unread(&reader), 3);
     assert_ne!(fresh.as_raw_fd(), reader.as_raw_fd());
     drop(writer);
     let mut text = String::new();
     fs::File::from(fresh).read_to_string(&mut text).unwrap();
-    assert_eq!((text.as_str(), unread(reader.as_fd()).unwrap()), ("abc", 0));
+    assert_eq!((text.as_str(), crate::sys::pipe::unread(&reader)), ("abc", 0));
     // Without a writer too it opens at once.
     fresh_reader(reader.as_fd()).unwrap();
 }
