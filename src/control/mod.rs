@@ -5,7 +5,7 @@
 //!                         link (bytes, codec)  monitor (events)
 //! ```
 //!
-//! May depend on `model` and `sys::clock`. The daemon implements [`Backend`]; nothing here knows the daemon. The IDL is
+//! May depend on `model`, `sys::clock` and `sys::reactor`. The daemon implements [`Backend`]; nothing here knows the daemon. The IDL is
 //! in `io.sluiced.Relay.varlink`; docs/control-protocol.md tells of it in words.
 #![forbid(unsafe_code)]
 
