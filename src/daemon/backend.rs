@@ -229,7 +229,7 @@ impl Backend for Control {
         let closed = self.daemon.place_of(name).filter(|route| self.daemon.is_closed(*route));
         let changed = self.tell_route(name, relay::Command::Resume).await?;
         if let Some(route) = closed.filter(|_| changed) {
-            self.daemon.tell_absent(route, &[]);
+            self.daemon.tell_all_absent(route);
         }
         Ok(changed)
     }
@@ -257,9 +257,11 @@ impl Backend for Control {
     async fn start_process(&self, name: &str, wait: bool) -> Result<bool, Error> {
         let places = self.processes(name)?;
         self.refuse_when_stopping()?;
+        let coming = self.daemon.expect(&places);
         let changed = self
             .tell_processes(&places, |reply| supervise::Command::Start { reply })
             .await?;
+        drop(coming);
         if wait {
             self.wait_for_start(&places).await?;
         }
@@ -280,9 +282,11 @@ impl Backend for Control {
     async fn restart_process(&self, name: &str, wait: bool) -> Result<bool, Error> {
         let places = self.processes(name)?;
         self.refuse_when_stopping()?;
+        let coming = self.daemon.expect(&places);
         let changed = self
             .tell_processes(&places, |reply| supervise::Command::Restart { reply })
             .await?;
+        drop(coming);
         if wait {
             self.wait_for_start(&places).await?;
         }

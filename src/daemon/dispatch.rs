@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::state::Daemon;
-use crate::endpoint::{self, ends::Lent};
+use crate::endpoint::{self, Side, ends::Lent};
 use crate::model::{EndpointSpec, ProcessId, ProcessState, RouteState};
 use crate::relay::{Command, Report};
 use crate::supervise::{self, Notice};
+
+const SIDES: [Side; 2] = [Side::Source, Side::Destination];
 
 impl Daemon {
     /// A supervised process tells something.
@@ -130,9 +132,11 @@ impl Daemon {
     /// yet is taken back first, so that it cannot come between this and what is lent next.
     fn revive_routes_of(&self, process: &ProcessId) {
         let ends = self.wiring.outputs(process).chain(self.wiring.inputs(process));
-        let reopened: BTreeSet<usize> = ends
-            .map(|(_, (route, _))| route)
-            .filter(|route| self.is_closed(*route))
+        let routes: BTreeSet<usize> = ends.map(|(_, (route, _))| route).collect();
+        let sides: Vec<(usize, Side)> = routes
+            .into_iter()
+            .flat_map(|route| SIDES.map(|side| (route, side)))
+            .filter(|(route, side)| self.is_closed(*route) || self.waits_anew.borrow().contains(&(*route, *side)))
             .collect();
         self.tell_down(process);
         for (_, (route, i)) in self.wiring.outputs(process) {
@@ -141,9 +145,8 @@ impl Daemon {
         for (_, (route, i)) in self.wiring.inputs(process) {
             self.routes[route].send(Command::ReviveDestination(i));
         }
-        let coming: Vec<usize> = self.wiring.place(process).into_iter().collect();
-        for route in reopened {
-            self.tell_absent(route, &coming);
+        for (route, side) in sides {
+            self.tell_absent(route, side, self.wiring.place(process));
         }
     }
 
@@ -152,35 +155,44 @@ impl Daemon {
         self.routes[route].cell.with(|cell| cell.state == RouteState::Closed)
     }
 
-    /// A closed route was reopened and waits for all of its ends. Those whose processes do not run, and are not among the
-    /// ones that are about to, are not coming; but a side of which nobody is coming waits for somebody to be started.
-    pub fn tell_absent(&self, route: usize, coming: &[usize]) {
+    /// A closed route was reopened by hand.
+    pub fn tell_all_absent(&self, route: usize) {
+        for side in SIDES {
+            self.tell_absent(route, side, None);
+        }
+    }
+
+    /// A reopened route waits for all of its processes anew (it was opened for the one at the place `revived`). Those
+    /// that have finished are not coming: where another end of the same side is there, it does not wait for them. Where
+    /// none is, it waits for the whole side: somebody may start that next, and then the others of it are told.
+    fn tell_absent(&self, route: usize, side: Side, revived: Option<usize>) {
         let absent = |end: &EndpointSpec| {
             let place = self.wiring.place(endpoint::stream_of(end)?.0)?;
             match self.processes[place].state() {
-                _ if coming.contains(&place) => None,
+                _ if revived == Some(place) || self.is_coming(place) => None,
                 ProcessState::Finished => Some(true),
                 ProcessState::Failed => Some(self.exit_when_done),
                 ProcessState::Stopped => Some(false),
                 _ => None,
             }
         };
-        let route = &self.routes[route];
-        let sources: Vec<Option<bool>> = route.spec.from.iter().map(|source| absent(&source.endpoint)).collect();
-        let destinations: Vec<Option<bool>> = route.spec.to.iter().map(|to| absent(&to.endpoint)).collect();
-        let somebody_comes = |side: &[Option<bool>]| side.iter().any(Option::is_none);
-        for (i, absent) in sources.iter().enumerate() {
-            if let Some(for_good) = absent {
-                route.send(Command::SourceDown(i, *for_good && somebody_comes(&sources)));
-            }
+        let relay = &self.routes[route];
+        let ends: Vec<Option<bool>> = match side {
+            Side::Source => relay.spec.from.iter().map(|end| absent(&end.endpoint)).collect(),
+            Side::Destination => relay.spec.to.iter().map(|end| absent(&end.endpoint)).collect(),
+        };
+        let nobody = ends.iter().all(|absent| *absent == Some(true));
+        if nobody {
+            self.waits_anew.borrow_mut().insert((route, side));
+        } else {
+            self.waits_anew.borrow_mut().remove(&(route, side));
         }
-        for (i, absent) in destinations.iter().enumerate() {
-            if let Some(for_good) = absent {
-                route.send(Command::DestinationDown(
-                    i,
-                    *for_good && somebody_comes(&destinations),
-                    0,
-                ));
+        for (i, absent) in ends.into_iter().enumerate() {
+            let for_good = absent.map(|for_good| for_good && !nobody);
+            match (for_good, side) {
+                (None, _) => {}
+                (Some(for_good), Side::Source) => relay.send(Command::SourceDown(i, for_good)),
+                (Some(for_good), Side::Destination) => relay.send(Command::DestinationDown(i, for_good, 0)),
             }
         }
     }

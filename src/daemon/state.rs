@@ -1,7 +1,7 @@
 //! What the control plane knows: the routes and processes that run, and who wants to hear of changes.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use tokio::sync::{broadcast, watch};
 use super::shutdown::Stopping;
 use super::wiring::Wiring;
 use crate::control::{present, types};
+use crate::endpoint::Side;
 use crate::model::{Config, Event, EventDetail, Moment, Name, Subject};
 use crate::relay::{RelayThread, RouteHandle};
 use crate::supervise;
@@ -39,6 +40,10 @@ pub struct Daemon {
     pub events: broadcast::Sender<Arc<types::Event>>,
     /// Present from the moment the daemon is asked to stop.
     pub stopping: RefCell<Option<Stopping>>,
+    /// The sides of reopened routes of which nobody has come yet.
+    pub waits_anew: RefCell<HashSet<(usize, Side)>>,
+    /// The processes that somebody starts just now, and how many do.
+    coming: RefCell<HashMap<usize, usize>>,
     /// Counts the changes that somebody may wait for.
     changes: watch::Sender<u64>,
     sequence: Cell<u64>,
@@ -71,6 +76,8 @@ impl Daemon {
             threads,
             events: broadcast::Sender::new(RING),
             stopping: RefCell::new(None),
+            waits_anew: RefCell::default(),
+            coming: RefCell::default(),
             changes: watch::Sender::new(0),
             sequence: Cell::new(0),
         }
@@ -99,6 +106,20 @@ impl Daemon {
         (0..self.processes.len())
             .filter(|place| matches(&self.processes[*place]))
             .collect()
+    }
+
+    /// Until the guard goes, these processes count as coming, whatever their state still says.
+    pub fn expect<'d>(&'d self, places: &'d [usize]) -> Coming<'d> {
+        let mut coming = self.coming.borrow_mut();
+        for place in places {
+            *coming.entry(*place).or_default() += 1;
+        }
+        Coming { daemon: self, places }
+    }
+
+    /// Whether somebody starts this process just now.
+    pub fn is_coming(&self, place: usize) -> bool {
+        self.coming.borrow().contains_key(&place)
     }
 
     /// Something has changed that somebody may wait for.
@@ -175,5 +196,25 @@ impl Daemon {
     fn next_sequence(&self) -> u64 {
         self.sequence.set(self.sequence.get() + 1);
         self.sequence.get()
+    }
+}
+
+/// Somebody starts these processes.
+pub struct Coming<'d> {
+    daemon: &'d Daemon,
+    places: &'d [usize],
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        let mut coming = self.daemon.coming.borrow_mut();
+        for place in self.places {
+            if let Some(count) = coming.get_mut(place) {
+                *count -= 1;
+                if *count == 0 {
+                    coming.remove(place);
+                }
+            }
+        }
     }
 }

@@ -20,6 +20,7 @@ stories!(
     an_instance_that_fails_is_exit_1,
     one_of_a_finished_pool_is_started_alone,
     a_finished_pool_is_started_together,
+    a_finished_pipeline_is_started_one_by_one,
     two_large_pools_stop_in_order,
 );
 
@@ -415,6 +416,45 @@ fn a_finished_pool_is_started_together() {
         let subject = format!("route:a/process:{name}.stdin");
         assert_eq!(monitor.count("endpoint_closed", &subject), 1, "{:?}", monitor.kinds());
     }
+}
+
+/// A reopened route waits for a side of which nobody is there: who starts the consumer may start the producer next.
+fn a_finished_pipeline_is_started_one_by_one() {
+    let daemon = Daemon::start(
+        r#"
+        [process.w]
+        command = ["sh", "-c", "echo $SLUICED_INSTANCE"]
+        instances = 2
+        restart = "never"
+
+        [process.c]
+        command = ["sh", "-c", "exec cat >> '$DIR/record'"]
+
+        [route.a]
+        from = "process:w.stdout"
+        to = "process:c.stdin"
+        "#,
+    );
+    let finished = || {
+        daemon.wait_for("route.a", "closed");
+        for process in ["process.w@1", "process.w@2", "process.c"] {
+            daemon.wait_for(process, "finished");
+        }
+        let record = std::fs::read_to_string(daemon.file("record")).expect("the record");
+        let mut lines: Vec<&str> = record.lines().collect();
+        lines.sort_unstable();
+        lines.join(" ")
+    };
+    assert_eq!(finished(), "1 2");
+    assert!(daemon.changes("StartProcess", json!({ "name": "c" })));
+    assert!(daemon.changes("StartProcess", json!({ "name": "w@2" })));
+    assert_eq!(finished(), "1 2 2");
+    assert!(daemon.changes("StartProcess", json!({ "name": "c" })));
+    assert!(daemon.changes("StartProcess", json!({ "name": "w" })));
+    assert_eq!(finished(), "1 1 2 2 2");
+    // Nobody starts the other side any more: at the shutdown that is no matter.
+    assert!(daemon.changes("StartProcess", json!({ "name": "c" })));
+    daemon.wait_for("process.c", "ready");
 }
 
 /// Everything between two pools, and in a cycle of them, is asked and drained in a time that is no matter.
