@@ -230,11 +230,11 @@ fn what_a_consumer_leaves_after_its_end_of_input_is_counted() {
 
         [route.gate]
         from = { fifo = "in", on-eof = "close" }
-        to = "fifo:gate"
+        to = { fifo = "gate", when-gone = "close" }
         "#;
     let daemon = Daemon::config(config).argument("--exit-when-done").start();
     daemon.wait_for("route.a", "closed");
-    FifoWriter::open(daemon.fifo("in")).write_all(b"go");
+    FifoWriter::open(daemon.fifo("in")).write_all(b"g");
     let log = daemon.expect_end(1);
     assert!(log.contains("4990 left unread by a consumer"), "{log}");
 }
