@@ -100,9 +100,18 @@ fn fifo_peers_see_bytes_then_the_end() {
     assert_eq!(reader.try_read(10), Taken::End);
     // A blocking open comes back with the next writer.
     let second = path.clone();
-    let blocking = Background::run(move || FifoReader::open_blocking(second).read_to_end());
+    let (sender, opened) = std::sync::mpsc::channel();
+    let blocking = Background::run(move || {
+        let mut reader = FifoReader::open_blocking(second);
+        sender.send(()).expect("somebody who waits for it");
+        reader.read_to_end()
+    });
     drop(reader);
-    FifoWriter::open(&path).write_all(b"again");
+    let mut writer = FifoWriter::open(&path);
+    writer.write_all(b"again");
+    // A child that another story forks just now may have held the old reader open: the new one must have the bytes.
+    opened.recv_timeout(PATIENCE).expect("an open that returns");
+    drop(writer);
     assert_eq!(blocking.done(), b"again");
 }
 
