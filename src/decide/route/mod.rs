@@ -4,89 +4,18 @@
 //! the consequences are drawn in one place, `settle`: the end of the last source drains the destinations, the end of the
 //! last destination ends the sources, and the gate's automatic reasons follow from the destinations' phases.
 
+mod event;
 mod phase;
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
 
+pub use event::{Action, Event};
 pub use phase::{DestinationPhase, DestinationRule, Phase, SourcePhase};
 
 use super::gate::Gate;
 use crate::model::{CloseCause, Moment, PauseReason, RouteState};
-
-/// What has happened to a route. Numbers are places in the lists of sources and destinations.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A source's descriptor is there.
-    SourceOpened(usize),
-    /// A source has nothing to open now: its process does not run.
-    SourceWaits(usize),
-    /// The first byte or hang-up of a source was seen.
-    SourceActive(usize),
-    /// A source is at its end, or failed.
-    SourceEnded(usize, CloseCause),
-    /// A source that is drained holds no more of what stood in it.
-    SourceDry(usize),
-    /// A source that has ended can run again.
-    SourceRevived(usize),
-    /// A destination is open and somebody reads it.
-    DestinationOpened(usize),
-    /// Nobody reads a destination, and nobody has since it was opened.
-    DestinationAwaitsReader(usize),
-    /// The reader of a destination has left.
-    DestinationGone(usize),
-    /// The reader of a destination has left and none will come.
-    DestinationGoneForGood(usize),
-    /// A destination is above its high watermark, or its pipe is full (true); it takes again (false).
-    DestinationFull(usize, bool),
-    /// A destination that drains has written out everything.
-    DestinationFlushed(usize),
-    /// A destination failed.
-    DestinationFailed(usize, CloseCause),
-    /// A destination that has ended can be written again.
-    DestinationRevived(usize),
-    /// The operator pauses.
-    Pause,
-    /// The operator resumes, or reopens a drained route.
-    Resume,
-    /// The rate limit is used up (true) or has room again (false).
-    RateSpent(bool),
-    /// Read what stands in the sources now, write it out, close; by this deadline.
-    Drain(Moment),
-    /// Drop everything now.
-    Abort(CloseCause),
-    /// The deadline of a drain has come.
-    DeadlineReached,
-}
-
-/// What is to be done. The order is the order in which to do it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// A source is over: its one terminal event. With `keep`, its descriptor stays open and unread, so that its writer
-    /// gets no EPIPE.
-    EndSource {
-        /// Which.
-        source: usize,
-        /// Why.
-        cause: CloseCause,
-        /// Leave the descriptor open.
-        keep: bool,
-    },
-    /// From now on read only what stands in this source, then report `SourceDry`.
-    DrainSource(usize),
-    /// A destination is over: its one terminal event. What is queued for it is dropped and counted.
-    EndDestination {
-        /// Which.
-        destination: usize,
-        /// Why.
-        cause: CloseCause,
-    },
-    /// Every endpoint has been tried.
-    Opened,
-    /// Every endpoint has ended.
-    Closed,
-}
 
 /// The state of one route.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
