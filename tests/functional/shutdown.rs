@@ -12,6 +12,7 @@ stories!(
     consumers_see_the_end_before_any_signal,
     bytes_that_a_fifo_reader_takes_late_arrive,
     the_deadline_counts_what_is_left,
+    a_second_call_does_not_hurry,
     a_second_signal_hurries,
     a_cycle_is_stopped,
 );
@@ -133,6 +134,22 @@ fn the_deadline_counts_what_is_left() {
         log.contains(&dropped.to_string()),
         "the log does not tell of {dropped} dropped bytes:\n{log}"
     );
+}
+
+/// Two callers who do not know of each other: the second one does not cut short what the first one drains.
+fn a_second_call_does_not_hurry() {
+    let daemon = Daemon::start("[route.a]\nfrom = \"fifo:in\"\nto = \"fifo:out\"\npath = \"copy\"\n");
+    let mut reader = FifoReader::open(daemon.fifo("out"));
+    let mut writer = FifoWriter::open(daemon.fifo("in"));
+    let pattern = Pattern::new(41);
+    let total = writer.write_until(pattern, || daemon.route("a").paused_only_for("backpressure"));
+    drop(writer);
+    let mut monitor = daemon.monitor();
+    daemon.call("Shutdown", serde_json::json!({})).expect("Shutdown");
+    monitor.wait_for("stopping", "daemon");
+    daemon.call("Shutdown", serde_json::json!({})).expect("Shutdown");
+    assert_eq!(reader.check_to_end(&mut Checker::new(pattern)), total);
+    daemon.expect_end(0);
 }
 
 /// A second SIGTERM hurries it: the deadline is far away, the end is not.
