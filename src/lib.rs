@@ -4,7 +4,7 @@
 //! This file is the module map and the dependency rule, nothing else. Dependencies run one way:
 //!
 //! ```text
-//! bin → daemon → relay, supervise, control → decide, endpoint, transport → sys
+//! bin → daemon → relay, supervise, control → decide, overflow, framing, endpoint, transport → sys
 //! cli → control (client and types), never daemon;  config → endpoint;  everything may see model
 //! ```
 //!
@@ -16,7 +16,9 @@ pub mod control;
 pub mod daemon;
 pub mod decide;
 pub mod endpoint;
+pub mod framing;
 pub mod model;
+pub mod overflow;
 pub mod relay;
 pub mod supervise;
 pub mod sys;

@@ -176,6 +176,9 @@ fn source_line(source: &Source) -> String {
         size(source.bytes),
         records(source.records),
     );
+    if let Some(count) = source.oversized_records.and_then(some) {
+        let _ = write!(text, ", {count} of them longer than max-record");
+    }
     note(&mut text, "partial", some(source.partial_bytes));
     note(&mut text, "kernel", source.kernel_bytes);
     opens_and_end(&mut text, source.opens, source.close_cause.as_deref());

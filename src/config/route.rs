@@ -125,6 +125,7 @@ fn destinations(ends: Vec<End>, section: &Section<'_>, report: &mut Report<'_>) 
 
 fn max_record(section: &Section<'_>, report: &mut Report<'_>) -> u64 {
     const DEFAULT: u64 = 64 << 10;
+    const MOST: u64 = 1 << 30;
     match section.field("max-record", report) {
         Field::Given(Size(0), at) => {
             report.error(
@@ -134,7 +135,15 @@ fn max_record(section: &Section<'_>, report: &mut Report<'_>) -> u64 {
             );
             DEFAULT
         }
-        Field::Given(Size(size), at) if size == DEFAULT || section.has_effect("max-record", at, report) => size,
+        Field::Given(Size(size), at) if size > MOST => {
+            report.error(
+                at,
+                format!("`max-record` is {size} bytes: so much of one record cannot be held in memory"),
+                "give it at most 1GiB; longer records go out in parts",
+            );
+            DEFAULT
+        }
+        Field::Given(Size(size), _) => size,
         _ => DEFAULT,
     }
 }
@@ -154,11 +163,7 @@ fn distribution(section: &Section<'_>, report: &mut Report<'_>) -> Distribution 
             );
             Distribution::Broadcast
         }
-        Field::Given(Choice(value), at)
-            if value == Distribution::Broadcast || section.has_effect("distribution", at, report) =>
-        {
-            value
-        }
+        Field::Given(Choice(value), _) => value,
         _ => Distribution::Broadcast,
     }
 }

@@ -1,7 +1,7 @@
 //! What is read and checked already, and has no effect yet: refused when it is set to anything but its default, never
 //! ignored in silence. Whoever builds an effect deletes its line.
 
-use super::shape::{CONTROL, ENDPOINT, PROCESS, ROUTE, Shape};
+use super::shape::{CONTROL, PROCESS, Shape};
 
 const KEYS: &[(&Shape, &str)] = &[
     (&CONTROL, "group"),
@@ -15,11 +15,6 @@ const KEYS: &[(&Shape, &str)] = &[
     (&PROCESS, "ready"),
     (&PROCESS, "ready-timeout"),
     (&PROCESS, "watchdog"),
-    (&ROUTE, "framing"),
-    (&ROUTE, "max-record"),
-    (&ROUTE, "distribution"),
-    (&ROUTE, "when-full"),
-    (&ENDPOINT, "when-full"),
 ];
 
 /// Whether `path = "splice"` with several destinations (by tee(2)) is not there yet.

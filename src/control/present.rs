@@ -59,6 +59,7 @@ fn source(source: &SourceSnapshot) -> types::Source {
         bytes: source.bytes,
         partial_bytes: source.partial_bytes,
         records: source.records,
+        oversized_records: source.oversized_records,
         kernel_bytes: None,
         opens: source.opens,
         close_cause: source.close_cause.as_ref().map(ToString::to_string),

@@ -88,6 +88,9 @@ pub struct Source {
     /// Records read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub records: Option<u64>,
+    /// How many records were longer than `max-record`, and so may have gone on in parts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oversized_records: Option<u64>,
     /// Bytes that stand unread in the kernel (FIONREAD).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_bytes: Option<u64>,

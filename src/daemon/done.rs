@@ -27,7 +27,9 @@ impl Daemon {
         });
         let routes = self.routes.iter().all(|route| {
             route.cell.with(|cell| {
-                cell.sources.iter().all(|source| source.state != SourceState::Failed)
+                cell.sources
+                    .iter()
+                    .all(|source| source.state != SourceState::Failed && source.partial_bytes == 0)
                     && cell.destinations.iter().all(|destination| {
                         let lost = destination.dropped_bytes + destination.unread_bytes.unwrap_or(0);
                         destination.state != DestinationState::Failed && lost == 0

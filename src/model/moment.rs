@@ -9,6 +9,12 @@ use serde::{Deserialize, Serialize};
 pub struct Moment(pub u64);
 
 impl Moment {
+    /// So many milliseconds after the clock's beginning.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Moment {
+        Moment(millis * 1000)
+    }
+
     /// The time from `earlier` to `self`; zero when `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Moment) -> Duration {

@@ -57,6 +57,8 @@ pub struct SourceSnapshot {
     pub partial_bytes: u64,
     /// Records read, where there are records.
     pub records: Option<u64>,
+    /// How many of those were longer than `max-record`.
+    pub oversized_records: Option<u64>,
     /// How often the daemon has opened it.
     pub opens: u64,
     /// Why it ended.

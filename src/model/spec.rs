@@ -2,6 +2,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Name, ProcessId};
 
 /// A whole, checked config. Processes and routes stand in the order in which they were written.
@@ -345,7 +347,7 @@ pub enum Framing {
 }
 
 /// `distribution`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Distribution {
     /// Everything to every destination.
     Broadcast,

@@ -4,7 +4,7 @@ use super::message::Report;
 use super::route::RelayedRoute;
 use crate::decide::pauses::Told;
 use crate::decide::route::{Action, Phase};
-use crate::model::{CloseCause, Event, EventDetail, Subject};
+use crate::model::{CloseCause, Distribution, Event, EventDetail, Subject};
 use crate::sys::clock;
 
 impl RelayedRoute {
@@ -26,7 +26,11 @@ impl RelayedRoute {
                 self.untold.changed = true;
             }
             Action::Closed => {
-                let dropped_bytes = self.destinations.iter().map(|destination| destination.dropped).sum();
+                let dropped_bytes = self
+                    .destinations
+                    .iter()
+                    .map(|destination| destination.dropped.bytes)
+                    .sum();
                 self.event(
                     Subject::Route(self.spec.name.clone()),
                     EventDetail::RouteClosed { dropped_bytes },
@@ -37,6 +41,7 @@ impl RelayedRoute {
     }
 
     fn end_source(&mut self, i: usize, cause: CloseCause, keep: bool) {
+        self.finish_records(i);
         let source = &mut self.sources[i];
         source.limit = None;
         source.abandoning = None;
@@ -49,7 +54,8 @@ impl RelayedRoute {
         let text = source.failure.take();
         let detail = EventDetail::EndpointClosed {
             cause,
-            dropped_bytes: 0,
+            // Where nobody is left who could have got it.
+            dropped_bytes: source.framer.partial(),
             unread_bytes: None,
             text,
         };
@@ -57,6 +63,12 @@ impl RelayedRoute {
     }
 
     fn end_destination(&mut self, i: usize, cause: CloseCause) {
+        if self.spec.distribution == Distribution::Balance {
+            self.hand_over(i);
+        }
+        if let Some(dropped) = self.destinations[i].dropping.end() {
+            self.tell_dropping_ended(i, dropped);
+        }
         let accepted = self.accepted;
         let destination = &mut self.destinations[i];
         let dropped_bytes = destination.end(cause.clone(), accepted);

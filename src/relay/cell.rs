@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::model::{
     DestinationSnapshot, DestinationState, PathKind, PauseReasons, RouteState, SourceSnapshot, SourceState,
 };
-use crate::model::{RouteSnapshot, RouteSpec, WhenFull};
+use crate::model::{RouteSnapshot, RouteSpec};
 
 /// One route's snapshot. The relay writes it at the end of each turn; whoever asks copies it. The lock is held for a copy.
 #[derive(Clone, Debug)]
@@ -33,6 +33,7 @@ impl RouteCell {
             bytes: 0,
             partial_bytes: 0,
             records,
+            oversized_records: records,
             opens: 0,
             close_cause: None,
             trouble: None,
@@ -48,7 +49,7 @@ impl RouteCell {
             queued_bytes: 0,
             unread_bytes: None,
             dropped_bytes: 0,
-            dropped_records: records.filter(|_| destination.when_full != WhenFull::Block),
+            dropped_records: records,
             from_bytes: 0,
             upto_bytes: None,
             high_watermark: destination.high_watermark,

@@ -3,26 +3,31 @@
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
+use super::backlog::{Backlog, Batch, Kept};
+use crate::decide::dropping::{Dropped, Dropping};
 use crate::decide::watermark::Watermark;
 use crate::endpoint::ends;
-use crate::model::{CloseCause, Moment};
+use crate::framing::Unit;
+use crate::model::{CloseCause, DestinationSpec, Moment, RouteSpec};
 use crate::sys::errno;
-use crate::transport::{Queue, WriteEnd, Wrote};
+use crate::transport::{Chunk, WriteEnd, Wrote};
 
 /// One entry of `to`.
 pub(super) struct Destination {
     pub name: Arc<str>,
     pub kind: Box<dyn ends::Destination>,
     pub end: Option<WriteEnd>,
-    pub queue: Queue,
+    pub backlog: Backlog,
     pub mark: Watermark,
     /// On the splice path: the kernel refused while the source had bytes.
     pub refused: bool,
     /// Handed to the end, over all its openings.
     sent: u64,
-    pub dropped: u64,
+    /// Of those, where there are records: how many have left whole.
+    pub records: u64,
+    pub dropped: Dropped,
+    /// What is told of dropping.
+    pub dropping: Dropping,
     pub from: u64,
     pub upto: Option<u64>,
     pub unread: Option<u64>,
@@ -45,16 +50,23 @@ pub(super) enum Written {
 }
 
 impl Destination {
-    pub fn new(name: Arc<str>, kind: Box<dyn ends::Destination>, mark: Watermark) -> Destination {
+    pub fn new(
+        name: Arc<str>,
+        kind: Box<dyn ends::Destination>,
+        route: &RouteSpec,
+        spec: &DestinationSpec,
+    ) -> Destination {
         Destination {
             name,
             kind,
             end: None,
-            queue: Queue::default(),
-            mark,
+            backlog: Backlog::new(route, spec),
+            mark: Watermark::new(spec.high_watermark, spec.low_watermark),
             refused: false,
             sent: 0,
-            dropped: 0,
+            records: 0,
+            dropped: Dropped::default(),
+            dropping: Dropping::default(),
             from: 0,
             upto: None,
             unread: None,
@@ -72,7 +84,17 @@ impl Destination {
 
     /// Bytes accepted and still in the daemon, in its memory or in a staging pipe.
     pub fn queued(&self) -> u64 {
-        self.queue.bytes() + (self.sent - self.bytes())
+        self.backlog.bytes() + self.staged()
+    }
+
+    /// Bytes behind its end, and not yet where they belong.
+    fn staged(&self) -> u64 {
+        self.sent - self.bytes()
+    }
+
+    /// Whether it is over, and this has been carried out.
+    pub fn is_over(&self) -> bool {
+        self.close_cause.is_some()
     }
 
     /// The pipe that its reader reads, while the daemon has its write end.
@@ -85,7 +107,7 @@ impl Destination {
 
     /// Everything that it was ever given, wherever it is now.
     pub fn accounted(&self) -> u64 {
-        self.queue.bytes() + self.sent + self.dropped
+        self.backlog.bytes() + self.sent + self.dropped.bytes
     }
 
     /// splice(2) has moved so many bytes here.
@@ -93,12 +115,12 @@ impl Destination {
         self.sent += bytes as u64;
     }
 
-    /// Writes `chunk`, and queues what there is no room for.
-    pub fn accept(&mut self, chunk: &[u8], shared: &mut Option<Bytes>) -> Written {
+    /// Writes what there is room for, and keeps of the rest what the policy accepts; how much it dropped.
+    pub fn accept(&mut self, batch: &Batch<'_>) -> (Written, Dropped) {
         let mut done = 0;
         let mut written = Written::Fine;
-        if let (Some(end), true) = (&self.end, self.queue.is_empty()) {
-            match end.write(&[IoSlice::new(chunk)]) {
+        if let (Some(end), true) = (&self.end, self.backlog.passes()) {
+            match end.write(&batch.chunk.slices()) {
                 Ok(Wrote::Bytes(count)) => done = count,
                 Ok(Wrote::Full) => {}
                 Ok(Wrote::NoReader) => written = Written::NoReader,
@@ -106,20 +128,44 @@ impl Destination {
             }
         }
         self.sent += done as u64;
-        if done < chunk.len() {
-            self.queue.push(chunk, done, shared);
+        if done == batch.chunk.len() {
+            self.records += batch.records;
+            self.backlog.passed(batch);
+            return (written, Dropped::default());
         }
-        written
+        (written, self.keep(batch, done))
+    }
+
+    /// Keeps of what was not written what the policy accepts; how much it dropped.
+    pub fn keep(&mut self, batch: &Batch<'_>, done: usize) -> Dropped {
+        let Kept { written, dropped } = self.backlog.keep(batch, done, self.mark.high(), self.staged());
+        self.records += written;
+        self.drop_more(dropped);
+        dropped
+    }
+
+    /// Keeps one record, or a part of one, if the policy accepts it; how much that dropped.
+    pub fn take_share(&mut self, chunk: &Chunk<'_>, at: usize, unit: Unit) -> Dropped {
+        let (high, staged) = (self.mark.high(), self.staged());
+        let dropped = self.backlog.keep_unit(chunk, at, unit, high, staged);
+        self.drop_more(dropped);
+        dropped
+    }
+
+    /// So much is lost.
+    pub fn drop_more(&mut self, dropped: Dropped) {
+        self.dropped.bytes += dropped.bytes;
+        self.dropped.records += dropped.records;
     }
 
     /// Writes out what is queued, at most about `most` bytes.
     pub fn flush(&mut self, mut most: usize) -> Written {
-        while let (Some(end), false, true) = (&self.end, self.queue.is_empty(), most > 0) {
+        while let (Some(end), false, true) = (&self.end, self.backlog.is_empty(), most > 0) {
             let mut slices = [IoSlice::new(&[]); crate::transport::SLICES];
-            let count = self.queue.slices(&mut slices);
+            let count = self.backlog.queue().slices(&mut slices);
             match end.write(&slices[..count]) {
                 Ok(Wrote::Bytes(count)) => {
-                    self.queue.advance(count);
+                    self.records += self.backlog.wrote(count);
                     self.sent += count as u64;
                     most = most.saturating_sub(count);
                 }
@@ -141,17 +187,17 @@ impl Destination {
         if self.queued() > 0 {
             self.kind.abort();
         }
-        let dropped = self.queued();
-        self.queue.clear();
+        let mut dropped = self.backlog.clear();
+        dropped.bytes += self.staged();
         self.sent = self.bytes();
-        self.dropped += dropped;
+        self.drop_more(dropped);
         let end = self.end.take();
         self.unread = Some(self.unread.unwrap_or(0) + self.kind.close(end));
         self.upto = Some(accepted);
         self.refused = false;
         self.mark.on(0);
         self.close_cause = Some(cause);
-        dropped
+        dropped.bytes
     }
 
     /// It is opened again after it had ended: what was accepted meanwhile was never meant for it.

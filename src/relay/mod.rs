@@ -2,11 +2,14 @@
 //!
 //! A relay thread never blocks, never waits for the control plane, and takes only locks that are held for a copy. The
 //! control plane sends it `Command`s, reads each route's `RouteCell`, and hears of changes through `Reports`. Depends on
-//! `decide`, `endpoint`, `transport`, `sys` and `model`.
+//! `decide`, `endpoint`, `framing`, `overflow`, `transport`, `sys` and `model`.
 
 mod act;
+mod backlog;
+mod balance;
 mod cell;
 mod destination;
+mod hand_on;
 mod message;
 mod obey;
 mod publish;

@@ -26,10 +26,15 @@ impl RelayedRoute {
         cell.paused = self.pauses.ended();
         cell.path = self.chooser.path();
         cell.accepted_bytes = self.accepted;
+        let has_records = self.has_records();
+        cell.accepted_records = has_records.then_some(self.accepted_records);
         for (i, (source, shown)) in std::iter::zip(&self.sources, &mut cell.sources).enumerate() {
             shown.state = self.machine.source(i).state();
             shown.is_reading = self.machine.is_reading(i);
             shown.bytes = source.bytes;
+            shown.partial_bytes = source.framer.partial();
+            shown.records = has_records.then_some(source.records);
+            shown.oversized_records = has_records.then_some(source.oversized);
             shown.opens = source.opens;
             shown.close_cause.clone_from(&source.close_cause);
             shown.trouble = source.kind.trouble();
@@ -44,10 +49,11 @@ impl RelayedRoute {
             shown.gone = self.machine.destination(i).is_gone();
             // One reading of what the file's own thread has written: the law holds for the two numbers together.
             let bytes = destination.bytes();
-            let owed = destination.upto.unwrap_or(self.accepted) - destination.from;
             shown.bytes = bytes;
-            shown.queued_bytes = owed - bytes - destination.dropped;
-            shown.dropped_bytes = destination.dropped;
+            shown.records = has_records.then_some(destination.records);
+            shown.queued_bytes = destination.accounted() - destination.dropped.bytes - bytes;
+            shown.dropped_bytes = destination.dropped.bytes;
+            shown.dropped_records = has_records.then_some(destination.dropped.records);
             shown.unread_bytes = destination.unread;
             shown.from_bytes = destination.from;
             shown.upto_bytes = destination.upto;

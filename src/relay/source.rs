@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::endpoint::ends;
-use crate::model::CloseCause;
+use crate::framing::Framer;
+use crate::model::{CloseCause, RouteSpec};
 use crate::sys::{pipe, poll};
 use crate::transport::ReadEnd;
 
@@ -13,6 +14,15 @@ pub(super) struct Source {
     pub kind: Box<dyn ends::Source>,
     pub end: Option<ReadEnd>,
     pub bytes: u64,
+    pub framer: Framer,
+    /// What was read of a begun record, and not handed on.
+    pub partial: Vec<u8>,
+    /// Records that have ended.
+    pub records: u64,
+    /// Of those, and of the one that has not, the ones longer than `max-record`.
+    pub oversized: u64,
+    /// Where the rest of a long record goes, when records are dealt out.
+    pub tie: Option<Tie>,
     pub opens: u64,
     /// Only so many more bytes of what stands in it are read.
     pub limit: Option<u64>,
@@ -23,13 +33,27 @@ pub(super) struct Source {
     pub failure: Option<String>,
 }
 
+/// The parts of one record go to one destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tie {
+    /// To this one.
+    To(usize),
+    /// This one has ended, and the beginning of the record with it.
+    Lost(usize),
+}
+
 impl Source {
-    pub fn new(name: Arc<str>, kind: Box<dyn ends::Source>) -> Source {
+    pub fn new(name: Arc<str>, kind: Box<dyn ends::Source>, route: &RouteSpec) -> Source {
         Source {
             name,
             kind,
             end: None,
             bytes: 0,
+            framer: Framer::new(route.framing, route.max_record),
+            partial: Vec::new(),
+            records: 0,
+            oversized: 0,
+            tie: None,
             opens: 0,
             limit: None,
             abandoning: None,

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::destination::Written;
 use super::route::RelayedRoute;
 use crate::decide::route::{DestinationPhase, Event, SourcePhase};
 use crate::endpoint::ends::OpenError;
@@ -11,7 +10,7 @@ use crate::sys::{clock, errno, pipe};
 use crate::transport::{CHUNK, Choice, Moved, Took, splice};
 
 /// The most that one turn moves, in bytes. Then the other routes of the thread have theirs.
-const TURN: usize = 512 * 1024;
+pub(super) const TURN: usize = 512 * 1024;
 /// The most that one turn reads in so many calls, however small they are.
 const CALLS: usize = 64;
 /// When splice(2) is refused on a route that may not copy.
@@ -53,16 +52,15 @@ impl RelayedRoute {
                 break;
             }
         }
+        self.look_at_ties();
         self.finish_flushed();
         budget.is_spent()
     }
 
     fn flush(&mut self) {
         for i in 0..self.destinations.len() {
-            if !self.destinations[i].queue.is_empty() {
-                let written = self.destinations[i].flush(TURN);
-                self.written(i, written);
-            }
+            let written = self.destinations[i].flush(TURN);
+            self.written(i, written);
             self.look_at_queue(i);
         }
     }
@@ -73,7 +71,7 @@ impl RelayedRoute {
         let mut moved = false;
         for step in 1..=count {
             let i = (self.last_read + step) % count;
-            if budget.is_spent() || !self.machine.may_read(i) {
+            if budget.is_spent() || !self.may_take(i) {
                 continue;
             }
             if let Some(bytes) = self.copy_from(i) {
@@ -102,7 +100,7 @@ impl RelayedRoute {
         match end.read(&mut scratch[..most]) {
             Ok(Took::Bytes(count)) => {
                 self.took(i, count);
-                self.accept(&scratch[..count]);
+                self.hand_on(i, &scratch[..count]);
                 self.chooser.copied(count);
                 Some(count)
             }
@@ -124,7 +122,6 @@ impl RelayedRoute {
     fn took(&mut self, i: usize, count: usize) {
         self.sources[i].took(count);
         self.pay(count);
-        self.accepted += count as u64;
         if matches!(self.machine.source(i), SourcePhase::Waiting) {
             // The law is checked when the bytes have found their place.
             self.machine.on(&Event::SourceActive(i), clock::now(), &mut Vec::new());
@@ -135,55 +132,6 @@ impl RelayedRoute {
                     opens: self.sources[i].opens,
                 },
             );
-        }
-    }
-
-    /// Hands `chunk` to every destination that takes bytes.
-    fn accept(&mut self, chunk: &[u8]) {
-        let mut shared = None;
-        let mut troubled = Vec::new();
-        for i in 0..self.destinations.len() {
-            if self.machine.destination(i).takes() {
-                let written = self.destinations[i].accept(chunk, &mut shared);
-                if written != Written::Fine {
-                    troubled.push((i, written));
-                }
-            }
-        }
-        // Not before all of them have the chunk: what ends now ends behind it.
-        for (i, written) in troubled {
-            self.written(i, written);
-        }
-        for i in 0..self.destinations.len() {
-            self.look_at_queue(i);
-        }
-        self.check_law();
-    }
-
-    fn written(&mut self, i: usize, written: Written) {
-        match written {
-            Written::Fine => {}
-            Written::NoReader => self.found_no_reader(i),
-            Written::Failed(cause) => {
-                self.tell(&Event::DestinationFailed(i, cause));
-            }
-        }
-    }
-
-    /// Draws the consequences of how much is queued for a destination.
-    pub(super) fn look_at_queue(&mut self, i: usize) {
-        let destination = &mut self.destinations[i];
-        destination.mark.on(destination.queued());
-        let full = if self.chooser.queues() {
-            destination.mark.is_above()
-        } else {
-            // No queue: full when the kernel refuses. What one copy left over goes first.
-            destination.refused || !destination.queue.is_empty()
-        };
-        if let DestinationPhase::Open { full: before } = self.machine.destination(i)
-            && *before != full
-        {
-            self.tell(&Event::DestinationFull(i, full));
         }
     }
 
@@ -209,6 +157,7 @@ impl RelayedRoute {
                 self.stall = None;
                 self.destinations[0].spliced(count);
                 self.took(0, count);
+                self.accepted += count as u64;
                 self.chooser.spliced(count);
                 budget.spend(count);
                 true

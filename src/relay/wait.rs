@@ -41,7 +41,7 @@ impl RelayedRoute {
         if self.machine.source(i).has_ended() {
             return Poll::Pending;
         }
-        let may_read = self.machine.may_read(i);
+        let may_read = self.may_take(i);
         let draining = matches!(self.machine.source(i), SourcePhase::Draining);
         let source = &mut self.sources[i];
         if let Some(end) = &mut source.end {
@@ -81,7 +81,7 @@ impl RelayedRoute {
         let Some(end) = &mut destination.end else {
             return if ready { Poll::Ready(()) } else { Poll::Pending };
         };
-        let blocked = !destination.queue.is_empty() || (destination.refused && !stalled);
+        let blocked = !destination.backlog.is_empty() || (destination.refused && !stalled);
         if blocked && end.poll_writable(cx).is_ready() {
             destination.refused = false;
             ready = true;
@@ -164,6 +164,7 @@ impl RelayedRoute {
             self.pauses.due(),
             self.stalled_until,
             self.rate_due(),
+            self.dropping_due(),
         ];
         overdue.chain(own.into_iter().flatten()).min()
     }

@@ -6,11 +6,13 @@
 //! has hung up, and EPIPE leaves the source's bytes where they are.
 
 mod choose;
+mod chunk;
 mod end;
 mod queue;
 mod splice;
 
 pub use choose::{Choice, Chooser};
+pub use chunk::Chunk;
 pub use end::{ReadEnd, Took, WriteEnd, Wrote};
 pub use queue::{Queue, SLICES};
 pub use splice::{Moved, splice};

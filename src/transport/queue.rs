@@ -2,8 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
+
+use super::Chunk;
 
 /// Shorter pieces are copied together, so that a queue of single bytes does not cost a hundred bytes for each.
 const WORTH_SHARING: usize = 4096;
@@ -33,23 +36,92 @@ impl Queue {
         self.bytes == 0
     }
 
-    /// Appends `chunk[from..]`. The first queue that keeps a large chunk copies it into `shared`; the others take part
-    /// in that.
-    pub fn push(&mut self, chunk: &[u8], from: usize, shared: &mut Option<Bytes>) {
-        let rest = &chunk[from..];
-        self.bytes += rest.len() as u64;
-        if rest.len() < WORTH_SHARING {
-            self.tail.extend_from_slice(rest);
-            if self.tail.len() >= PIECE {
-                self.pieces.push_back(self.tail.split().freeze());
+    /// Appends a part of a chunk. A large part of it is kept as a part of the one copy that all queues share; less than
+    /// half of it is copied, so that no queue keeps much more in memory than it counts.
+    pub fn push(&mut self, chunk: &Chunk<'_>, range: Range<usize>) {
+        let len = range.len();
+        self.bytes += len as u64;
+        if len < WORTH_SHARING || len * 2 < chunk.len() {
+            for part in chunk.parts(&range) {
+                self.tail.extend_from_slice(part);
             }
+            self.seal(PIECE);
             return;
         }
-        if !self.tail.is_empty() {
+        self.seal(1);
+        self.pieces.push_back(chunk.shared(range));
+    }
+
+    /// Appends some bytes that are nobody else's.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        self.tail.extend_from_slice(bytes);
+        self.seal(PIECE);
+    }
+
+    /// A tail of so many bytes becomes a piece.
+    fn seal(&mut self, from: usize) {
+        if self.tail.len() >= from {
             self.pieces.push_back(self.tail.split().freeze());
         }
-        let whole = shared.get_or_insert_with(|| Bytes::copy_from_slice(chunk));
-        self.pieces.push_back(whole.slice(from..));
+    }
+
+    /// Takes `count` bytes out, behind the first `at`.
+    pub fn cut(&mut self, at: u64, count: u64) {
+        if count == 0 {
+            return;
+        }
+        self.seal(1);
+        let (mut at, mut count) = (to_usize(at), to_usize(count));
+        self.bytes -= count as u64;
+        let mut kept = Vec::new();
+        while at > 0
+            && let Some(mut first) = self.pieces.pop_front()
+        {
+            if first.len() > at {
+                kept.push(first.split_to(at));
+                self.pieces.push_front(first);
+                break;
+            }
+            at -= first.len();
+            kept.push(first);
+        }
+        while count > 0
+            && let Some(mut first) = self.pieces.pop_front()
+        {
+            if first.len() > count {
+                first.advance(count);
+                self.pieces.push_front(first);
+                break;
+            }
+            count -= first.len();
+        }
+        for piece in kept.into_iter().rev() {
+            self.pieces.push_front(piece);
+        }
+        self.shrink_when_empty();
+    }
+
+    /// Takes the first `count` bytes out, in one piece.
+    #[must_use]
+    pub fn take(&mut self, count: usize) -> Bytes {
+        self.seal(1);
+        let mut taken = BytesMut::new();
+        while taken.len() < count
+            && let Some(mut first) = self.pieces.pop_front()
+        {
+            let part = first.split_to(first.len().min(count - taken.len()));
+            if !first.is_empty() {
+                self.pieces.push_front(first);
+            }
+            if part.len() == count {
+                self.bytes -= count as u64;
+                return part;
+            }
+            taken.extend_from_slice(&part);
+        }
+        self.bytes -= taken.len() as u64;
+        taken.freeze()
     }
 
     /// The first pieces, for one writev(2): how many there are.
@@ -95,6 +167,10 @@ impl Queue {
     }
 }
 
+fn to_usize(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,9 +186,18 @@ mod tests {
         let large: Vec<u8> = (0..9000u32).map(|i| i as u8).collect();
         let mut queue = Queue::default();
         let mut expected = Vec::new();
-        for chunk in [&b"abc"[..], &large, b"de", b"", &large[..5000], b"f"] {
-            queue.push(chunk, 0, &mut None);
-            expected.extend_from_slice(chunk);
+        for (head, body) in [
+            (&b"abc"[..], &b""[..]),
+            (b"", &large),
+            (b"de", b"f"),
+            (b"", b""),
+            (&large[..5000], &large[7..]),
+            (b"f", b""),
+        ] {
+            let chunk = Chunk::new(head, body);
+            queue.push(&chunk, 0..chunk.len());
+            expected.extend_from_slice(head);
+            expected.extend_from_slice(body);
         }
         assert_eq!(queue.bytes(), expected.len() as u64);
         for step in [1, 2, 4000, 5001, 3, 4996, 2] {
@@ -125,13 +210,43 @@ mod tests {
     }
 
     #[test]
+    fn a_part_is_taken_out_wherever_it_lies() {
+        let large: Vec<u8> = (0..9000u32).map(|i| (i / 7) as u8).collect();
+        for (at, count) in [
+            (0, 1),
+            (0, 3),
+            (2, 5),
+            (3, 9000),
+            (1, 9002),
+            (5000, 4003),
+            (0, 9004),
+            (9003, 1),
+        ] {
+            let mut queue = Queue::default();
+            queue.push_bytes(b"abc");
+            queue.push(&Chunk::new(b"", &large), 0..9000);
+            queue.push_bytes(b"z");
+            let mut expected = content(&queue);
+            expected.drain(at as usize..(at + count) as usize);
+            queue.cut(at, count);
+            assert_eq!(queue.bytes(), expected.len() as u64);
+            assert_eq!(content(&queue), expected, "{at} {count}");
+            let all = queue.take(expected.len());
+            assert_eq!((&all[..], queue.is_empty()), (&expected[..], true));
+        }
+    }
+
+    #[test]
     fn a_large_chunk_is_kept_once_for_all() {
-        let chunk = vec![7; 10_000];
-        let mut shared = None;
-        let (mut one, mut two) = (Queue::default(), Queue::default());
-        one.push(&chunk, 100, &mut shared);
-        two.push(&chunk, 0, &mut shared);
+        let bytes = vec![7; 10_000];
+        let chunk = Chunk::new(b"", &bytes);
+        let (mut one, mut two, mut few) = (Queue::default(), Queue::default(), Queue::default());
+        one.push(&chunk, 100..10_000);
+        two.push(&chunk, 0..10_000);
+        few.push(&chunk, 0..4_999);
         assert_eq!((one.bytes(), two.bytes()), (9_900, 10_000));
         assert_eq!(one.pieces[0].as_ptr(), two.pieces[0][100..].as_ptr());
+        assert!(few.pieces.iter().all(|piece| piece.as_ptr() != two.pieces[0].as_ptr()));
+        assert_eq!(content(&few), bytes[..4_999]);
     }
 }

@@ -41,17 +41,11 @@ fn what_has_no_effect_yet_is_refused_and_its_default_is_not() {
         ("ready-timeout = \"1s\"", Some("ready-timeout = \"30s\"")),
         ("watchdog = \"1s\"", None),
     ];
-    let of_route = [
-        ("framing = \"lines\"", Some("framing = \"bytes\"")),
-        ("max-record = 1", Some("max-record = 65536")),
-        ("when-full = \"drop-newest\"", Some("when-full = \"block\"")),
-    ];
     let of_control = [("group = \"adm\"", None), ("read-group = \"adm\"", None)];
     let control = |line: &str| format!("[control]\n\n{line}\n");
     let texts = (of_process
         .iter()
         .map(|(bad, good)| (process(bad), good.map(process), 3)))
-    .chain(of_route.iter().map(|(bad, good)| (route(bad), good.map(route), 4)))
     .chain(
         of_control
             .iter()
@@ -72,11 +66,6 @@ fn what_has_no_effect_yet_is_refused_and_its_default_is_not() {
     assert!(
         tee.len() == 1 && tee[0].starts_with("4:8") && tee[0].contains("not supported yet"),
         "{tee:?}"
-    );
-    let own = told("[route.r]\nfrom = \"fifo:a\"\nto = { fifo = \"b\", when-full = \"drop-oldest\" }\n");
-    assert!(
-        own.len() == 1 && own[0].starts_with("3:32") && own[0].contains("not supported yet"),
-        "{own:?}"
     );
 }
 

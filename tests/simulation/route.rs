@@ -2,7 +2,7 @@
 //! aborts at any moment. After every step the machine is held against what a user would see.
 
 use sluiced::decide::route::{Action, DestinationPhase, DestinationRule, Event, Phase, Route, SourcePhase};
-use sluiced::model::{CloseCause, Moment, PauseReason, RouteState};
+use sluiced::model::{CloseCause, Distribution, Moment, PauseReason, RouteState};
 
 use crate::random::{Random, seeds};
 
@@ -30,7 +30,7 @@ impl World {
             .collect();
         let operator = random.one_in(4);
         World {
-            route: Route::new(sources, &rules, operator, Moment(0)),
+            route: Route::new(sources, &rules, Distribution::Broadcast, operator, Moment(0)),
             source_ends: vec![0; sources],
             destination_ends: vec![0; rules.len()],
             rules,

@@ -39,6 +39,8 @@ pub enum Event {
     Resume,
     /// The rate limit is used up (true) or has room again (false).
     RateSpent(bool),
+    /// Every source is in the middle of a long record whose destination has more than enough (true); not all are (false).
+    Held(bool),
     /// Read what stands in the sources now, write it out, close; by this deadline.
     Drain(Moment),
     /// Drop everything now.

@@ -6,6 +6,7 @@
 
 mod event;
 mod phase;
+mod reasons;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,7 @@ pub use event::{Action, Event};
 pub use phase::{DestinationPhase, DestinationRule, Phase, SourcePhase};
 
 use super::gate::Gate;
-use crate::model::{CloseCause, Moment, PauseReason, RouteState};
+use crate::model::{CloseCause, Distribution, Moment, PauseReason, RouteState};
 
 /// The state of one route.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,12 +26,21 @@ pub struct Route {
     opened: bool,
     sources: Vec<SourcePhase>,
     destinations: Vec<(DestinationRule, DestinationPhase)>,
+    distribution: Distribution,
+    /// No source may go on although a destination takes.
+    held: bool,
 }
 
 impl Route {
     /// A route of which nothing is open yet.
     #[must_use]
-    pub fn new(sources: usize, destinations: &[DestinationRule], start_paused: bool, now: Moment) -> Route {
+    pub fn new(
+        sources: usize,
+        destinations: &[DestinationRule],
+        distribution: Distribution,
+        start_paused: bool,
+        now: Moment,
+    ) -> Route {
         let mut gate = Gate::default();
         if start_paused {
             gate.pause(PauseReason::Operator, now);
@@ -46,6 +56,8 @@ impl Route {
             opened: false,
             sources,
             destinations,
+            distribution,
+            held: false,
         };
         route.derive_reasons(now);
         route
@@ -72,6 +84,7 @@ impl Route {
             Event::DestinationRevived(i) => self.revive_destination(*i),
             Event::Pause => self.phase == Phase::Running && self.gate.pause(PauseReason::Operator, now),
             Event::Resume => self.reopen() || self.gate.resume(PauseReason::Operator),
+            Event::Held(held) => std::mem::replace(&mut self.held, *held) != *held,
             Event::RateSpent(spent) => self.gate.set(PauseReason::RateLimit, *spent, now),
             Event::Drain(deadline) => self.drain(*deadline, actions),
             Event::Abort(cause) => self.abort(cause, actions),
@@ -339,18 +352,10 @@ impl Route {
     }
 
     fn derive_reasons(&mut self, now: Moment) {
-        let blocking = || {
-            self.destinations
-                .iter()
-                .filter(|(rule, _)| rule.blocks)
-                .map(|(_, phase)| phase)
-        };
-        let starting = blocking().any(|phase| matches!(phase, DestinationPhase::Unopened));
-        let no_reader = blocking().any(|phase| matches!(phase, DestinationPhase::Gone));
-        let full = blocking().any(|phase| matches!(phase, DestinationPhase::Open { full: true }));
-        self.gate.set(PauseReason::Starting, starting, now);
-        self.gate.set(PauseReason::NoReader, no_reader, now);
-        self.gate.set(PauseReason::Backpressure, full, now);
+        let derived = reasons::derive(self.distribution, &self.destinations);
+        self.gate.set(PauseReason::Starting, derived.starting, now);
+        self.gate.set(PauseReason::NoReader, derived.no_reader, now);
+        self.gate.set(PauseReason::Backpressure, derived.full || self.held, now);
     }
 
     fn is_opened(&self) -> bool {
@@ -401,6 +406,13 @@ impl Route {
     #[must_use]
     pub fn is_reading(&self, i: usize) -> bool {
         self.phase == Phase::Running && self.may_read(i)
+    }
+
+    /// Whether a destination takes what is dealt out now.
+    #[must_use]
+    pub fn takes_a_share(&self, i: usize) -> bool {
+        let (rule, phase) = &self.destinations[i];
+        reasons::takes_a_share(*rule, phase)
     }
 
     /// Whether bytes may be taken from a source now; also while it is drained.

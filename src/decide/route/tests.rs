@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::PauseReasons;
+use crate::model::{Distribution, PauseReasons};
 
 const BLOCK: DestinationRule = DestinationRule {
     blocks: true,
@@ -15,7 +15,7 @@ const DROP: DestinationRule = DestinationRule {
 };
 
 fn opened(sources: usize, rules: &[DestinationRule]) -> Route {
-    let mut route = Route::new(sources, rules, false, Moment(0));
+    let mut route = Route::new(sources, rules, Distribution::Broadcast, false, Moment(0));
     for i in 0..sources {
         route.on(&Event::SourceOpened(i), Moment(0), &mut Vec::new());
     }
@@ -39,7 +39,7 @@ fn reasons(of: &[PauseReason]) -> PauseReasons {
 
 #[test]
 fn a_route_opens_when_every_endpoint_was_tried() {
-    let mut route = Route::new(1, &[BLOCK], false, Moment(0));
+    let mut route = Route::new(1, &[BLOCK], Distribution::Broadcast, false, Moment(0));
     assert_eq!(
         (route.state(), route.gate().reasons()),
         (RouteState::Opening, reasons(&[PauseReason::Starting]))

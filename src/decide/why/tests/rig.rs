@@ -34,6 +34,7 @@ pub(super) fn route(of: &str, from: &str, to: &[&str]) -> RouteFacts {
         bytes: 9,
         partial_bytes: 0,
         records: None,
+        oversized_records: None,
         opens: 1,
         close_cause: None,
         trouble: None,

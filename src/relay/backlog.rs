@@ -1,0 +1,208 @@
+//! What a destination has still to get: the bytes, and what is known of the records that they are.
+
+use bytes::Bytes;
+
+use crate::decide::dropping::Dropped;
+use crate::framing::{Unit, Units, terminator};
+use crate::model::{DestinationSpec, Framing, RouteSpec, WhenFull};
+use crate::overflow::{Handed, Ledger, Rule};
+use crate::transport::{Chunk, Queue};
+
+/// A record that was accepted may grow beyond the high watermark by so many times `max-record`, in parts.
+const GRACE: u64 = 16;
+
+/// What goes on from a source at once: some records, or a part of one, or bytes that are none.
+#[derive(Debug)]
+pub(super) struct Batch<'a> {
+    pub chunk: Chunk<'a>,
+    pub terminator: Option<u8>,
+    /// The last byte is the end of a record.
+    pub ended: bool,
+    /// How many records end in it.
+    pub records: u64,
+}
+
+impl Batch<'_> {
+    pub fn units(&self) -> Units<'_> {
+        Units::new(self.chunk.head_len(), self.chunk.body(), self.terminator, self.ended)
+    }
+}
+
+/// A destination's queue.
+#[derive(Debug)]
+pub(super) struct Backlog {
+    queue: Queue,
+    /// Where it matters which bytes are one record.
+    ledger: Option<Ledger>,
+    policy: WhenFull,
+    grace: u64,
+    terminator: Option<u8>,
+}
+
+/// What became of a batch that could not be written at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// Records in the part that had been written.
+    pub written: u64,
+    pub dropped: Dropped,
+}
+
+impl Backlog {
+    pub fn new(route: &RouteSpec, destination: &DestinationSpec) -> Backlog {
+        let chunks = route.framing == Framing::Bytes;
+        let ledger = (!chunks || destination.when_full != WhenFull::Block).then(|| Ledger::new(chunks));
+        Backlog {
+            queue: Queue::default(),
+            ledger,
+            policy: destination.when_full,
+            grace: route.max_record.saturating_mul(GRACE),
+            terminator: terminator(route.framing),
+        }
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.queue.bytes()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// For one writev(2).
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// How far a record may make it grow, in bytes.
+    pub fn most(&self, high: u64) -> u64 {
+        high.saturating_add(self.grace)
+    }
+
+    /// Whether what comes can be written at once, in front of nothing.
+    pub fn passes(&self) -> bool {
+        self.queue.is_empty() && self.ledger.as_ref().is_none_or(Ledger::passes)
+    }
+
+    /// A batch was written at once.
+    pub fn passed(&mut self, batch: &Batch<'_>) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.passed(batch.ended);
+        }
+    }
+
+    /// Keeps what the policy accepts of a batch of which `done` bytes were written at once. `elsewhere`: what is queued
+    /// for this destination behind its end.
+    pub fn keep(&mut self, batch: &Batch<'_>, done: usize, high: u64, elsewhere: u64) -> Kept {
+        let chunk = &batch.chunk;
+        let Some(ledger) = &mut self.ledger else {
+            self.queue.push(chunk, done..chunk.len());
+            return Kept::default();
+        };
+        let mut units = batch.units();
+        let (mut at, mut written) = (0, 0);
+        if done > 0 {
+            ledger.passed(true);
+        }
+        while at < done
+            && let Some(unit) = units.next()
+        {
+            at += unit.len;
+            if at > done {
+                let len = at - done;
+                ledger.push_begun(Unit { len, last: unit.last });
+                self.queue.push(chunk, done..at);
+            } else {
+                written += u64::from(unit.last);
+            }
+        }
+        let dropped = self.admit(chunk, at, units, high, elsewhere);
+        Kept { written, dropped }
+    }
+
+    /// Keeps one record, or a part of one, that stands at `at` in a chunk, if the policy accepts it.
+    pub fn keep_unit(&mut self, chunk: &Chunk<'_>, at: usize, unit: Unit, high: u64, elsewhere: u64) -> Dropped {
+        self.admit(chunk, at, std::iter::once(unit), high, elsewhere)
+    }
+
+    fn admit(
+        &mut self,
+        chunk: &Chunk<'_>,
+        at: usize,
+        units: impl Iterator<Item = Unit>,
+        high: u64,
+        elsewhere: u64,
+    ) -> Dropped {
+        let Some(ledger) = &mut self.ledger else {
+            return Dropped::default();
+        };
+        let rule = Rule {
+            policy: self.policy,
+            high,
+            elsewhere,
+            grace: self.grace,
+        };
+        let admission = ledger.admit(units, &rule);
+        if let (true, Some(terminator)) = (admission.terminate, self.terminator) {
+            self.queue.push_bytes(&[terminator]);
+        }
+        self.queue
+            .push(chunk, at + admission.keep.start..at + admission.keep.end);
+        self.queue.cut(ledger.begun_bytes(), admission.cut);
+        Dropped {
+            bytes: admission.bytes,
+            records: admission.records,
+        }
+    }
+
+    /// Keeps one record that somebody else had.
+    pub fn push_handed(&mut self, bytes: &[u8], unit: Unit) {
+        self.queue.push_bytes(bytes);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.push(unit);
+        }
+    }
+
+    /// So many bytes of the queue were written: how many records have left by it.
+    pub fn wrote(&mut self, bytes: usize) -> u64 {
+        self.queue.advance(bytes);
+        let records = self.ledger.as_mut().map_or(0, |ledger| ledger.wrote(bytes as u64));
+        debug_assert!(
+            self.ledger
+                .as_ref()
+                .is_none_or(|ledger| ledger.queued() == self.queue.bytes()),
+            "the ledger and the queue are of one length"
+        );
+        records
+    }
+
+    /// A record that came in parts has ended without another byte: how many have left by it.
+    pub fn end_newest(&mut self) -> u64 {
+        self.ledger.as_mut().map_or(0, Ledger::end_newest)
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) -> Dropped {
+        Dropped {
+            bytes: self.queue.clear(),
+            records: self.ledger.as_mut().map_or(0, Ledger::clear),
+        }
+    }
+
+    /// Takes out the records that were not begun. What remains of a begun one is lost.
+    pub fn hand_over(&mut self) -> (Vec<(Unit, Bytes)>, Dropped) {
+        let Some(ledger) = &mut self.ledger else {
+            return (Vec::new(), self.clear());
+        };
+        let Handed { units, begun, records } = ledger.hand_over();
+        let lost = self.queue.take(usize::try_from(begun).unwrap_or(usize::MAX));
+        let handed = units
+            .into_iter()
+            .map(|unit| (unit, self.queue.take(unit.len)))
+            .collect();
+        let dropped = Dropped {
+            bytes: lost.len() as u64,
+            records,
+        };
+        (handed, dropped)
+    }
+}
