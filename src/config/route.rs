@@ -9,7 +9,7 @@ use super::process::{Declared, name};
 use super::report::Report;
 use super::root::Root;
 use super::section::{Entry, Field, Section};
-use super::{shape, unsupported};
+use super::shape;
 use crate::endpoint::{self, Side};
 use crate::model::{DestinationSpec, Distribution, EndpointSpec, Framing, PathChoice, RouteSpec, SourceSpec, WhenFull};
 
@@ -179,7 +179,6 @@ fn splice(route: &RouteSpec, section: &Section<'_>, around: &Surroundings<'_>, r
         .map(|from| &from.endpoint)
         .chain(route.to.iter().map(|to| &to.endpoint));
     let sources: usize = route.from.iter().map(|from| around.count(&from.endpoint)).sum();
-    let destinations: usize = route.to.iter().map(|to| around.count(&to.endpoint)).sum();
     let stuck = ends.into_iter().find(|end| !endpoint::capabilities(end).spliceable);
     let reason = if route.framing != Framing::Bytes {
         format!("`framing` = \"{}\" looks into the bytes", route.framing)
@@ -187,8 +186,6 @@ fn splice(route: &RouteSpec, section: &Section<'_>, around: &Surroundings<'_>, r
         "several sources are mixed in user space".to_owned()
     } else if let Some(end) = stuck {
         format!("{end} is no pipe")
-    } else if unsupported::TEE && destinations > 1 {
-        "splicing to several destinations is not supported yet".to_owned()
     } else if route.to.iter().any(|to| to.when_full != WhenFull::Block) {
         "dropping needs the bytes in user space".to_owned()
     } else {

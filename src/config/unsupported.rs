@@ -17,9 +17,6 @@ const KEYS: &[(&Shape, &str)] = &[
     (&PROCESS, "watchdog"),
 ];
 
-/// Whether `path = "splice"` with several destinations (by tee(2)) is not there yet.
-pub(super) const TEE: bool = true;
-
 /// Whether this key of this table has no effect yet.
 pub(super) fn is(shape: &Shape, key: &str) -> bool {
     KEYS.contains(&(shape, key))

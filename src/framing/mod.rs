@@ -48,6 +48,16 @@ pub struct Framed {
     pub ended: bool,
 }
 
+impl Framed {
+    /// All that was held goes on, and it is a part of a record.
+    pub const PART: Framed = Framed {
+        out: 0,
+        records: 0,
+        oversized: 0,
+        ended: false,
+    };
+}
+
 impl Framer {
     /// A stream of which nothing was read yet. `max`: bytes of a record without its terminator.
     #[must_use]
@@ -60,7 +70,7 @@ impl Framer {
         }
     }
 
-    /// Bytes that are held.
+    /// Bytes that are held: at most a chunk more than the most.
     #[must_use]
     pub fn partial(&self) -> u64 {
         self.partial
@@ -106,21 +116,26 @@ impl Framer {
 
     /// The last record that ends in the chunk ends at `end`.
     fn take_ends(&mut self, terminator: u8, chunk: &[u8], end: usize) -> Framed {
-        let mut framed = Framed {
+        let framed = Framed {
             out: end,
             records: memchr_iter(terminator, &chunk[..end]).count() as u64,
             oversized: self.oversized_in(terminator, &chunk[..end]),
             ended: true,
         };
         self.long = false;
-        self.partial = 0;
-        let rest = self.take_more(chunk.len() - end);
-        if rest.out > 0 {
-            framed.out = chunk.len();
-            framed.oversized += rest.oversized;
-            framed.ended = false;
-        }
+        // However long: another source may have a record, and now is the time for it.
+        self.partial = (chunk.len() - end) as u64;
         framed
+    }
+
+    /// Whether what is held is the beginning of a long record, and goes on now: as `Framed::PART`, and it counts as oversized.
+    pub fn overdue(&mut self) -> bool {
+        let overdue = !self.long && self.partial > self.max;
+        if overdue {
+            self.long = true;
+            self.partial = 0;
+        }
+        overdue
     }
 
     fn oversized_in(&self, terminator: u8, ended: &[u8]) -> u64 {

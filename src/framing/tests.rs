@@ -71,7 +71,12 @@ fn a_long_record_goes_on_in_parts_and_is_counted_once() {
         ),
         // In the middle and at the end of a chunk.
         (&[b"a\n12345\nb\n"], &[goes_on(10, 3, 1, true)], 0),
-        (&[b"a\n12345"], &[goes_on(7, 1, 1, false)], 0),
+        (&[b"a\n12345"], &[goes_on(2, 1, 0, true)], 5),
+        (
+            &[b"a\n12345", b"6"],
+            &[goes_on(2, 1, 0, true), goes_on(1, 0, 1, false)],
+            0,
+        ),
         // Held bytes make the first one long.
         (
             &[b"123", b"45\n12345\n"],
@@ -82,6 +87,18 @@ fn a_long_record_goes_on_in_parts_and_is_counted_once() {
     for (chunks, out, held) in cases {
         assert_eq!(framed(Framing::Lines, 4, chunks), (out.to_vec(), *held), "{chunks:?}");
     }
+}
+
+#[test]
+fn a_long_record_behind_another_waits_for_the_next_turn() {
+    let mut framer = Framer::new(Framing::Lines, 4);
+    framer.take(b"a\n1234");
+    assert!(!framer.overdue());
+    framer.take(b"\n12345");
+    assert_eq!((framer.partial(), framer.is_long()), (5, false));
+    assert!(framer.overdue() && framer.is_long() && framer.partial() == 0);
+    assert!(!framer.overdue());
+    assert_eq!(framer.take(b"6\n"), goes_on(2, 1, 0, true));
 }
 
 #[test]
@@ -134,11 +151,16 @@ proptest! {
                 piece.extend_from_slice(&chunk[..framed.out]);
                 prop_assert_eq!(framed.ended, piece.last() == Some(&b'\n'));
                 prop_assert!(framed.ended || framer.is_long());
+                prop_assert!(framed.ended || chunk.len() == framed.out);
                 prop_assert!(was_long || out.is_empty() || out.last() == Some(&b'\n'));
                 out.extend(piece);
             }
             held.extend_from_slice(&chunk[framed.out..]);
             prop_assert_eq!(held.len() as u64, framer.partial());
+            if framer.overdue() {
+                out.append(&mut held);
+                oversized += 1;
+            }
             prop_assert!(framer.partial() <= max);
             records += framed.records;
             oversized += framed.oversized;

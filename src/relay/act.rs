@@ -69,6 +69,9 @@ impl RelayedRoute {
         if let Some(dropped) = self.destinations[i].dropping.end() {
             self.tell_dropping_ended(i, dropped);
         }
+        if let Some(tee) = &mut self.tee {
+            tee.clear(i);
+        }
         let accepted = self.accepted;
         let destination = &mut self.destinations[i];
         let dropped_bytes = destination.end(cause.clone(), accepted);

@@ -180,6 +180,11 @@ impl Backlog {
         self.ledger.as_mut().map_or(0, Ledger::end_newest)
     }
 
+    /// Bytes that come before all others.
+    pub fn put_in_front(&mut self, bytes: Bytes) {
+        self.queue.put_in_front(bytes);
+    }
+
     /// Drops everything.
     pub fn clear(&mut self) -> Dropped {
         Dropped {

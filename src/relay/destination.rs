@@ -3,6 +3,8 @@
 use std::io::IoSlice;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::backlog::{Backlog, Batch, Kept};
 use crate::decide::dropping::{Dropped, Dropping};
 use crate::decide::watermark::Watermark;
@@ -19,6 +21,8 @@ pub(super) struct Destination {
     pub end: Option<WriteEnd>,
     pub backlog: Backlog,
     pub mark: Watermark,
+    /// Accepted, and still in its staging pipe, in front of what is queued.
+    pub teed: u64,
     /// On the splice path: the kernel refused while the source had bytes.
     pub refused: bool,
     /// Handed to the end, over all its openings.
@@ -62,6 +66,7 @@ impl Destination {
             end: None,
             backlog: Backlog::new(route, spec),
             mark: Watermark::new(spec.high_watermark, spec.low_watermark),
+            teed: 0,
             refused: false,
             sent: 0,
             records: 0,
@@ -84,7 +89,7 @@ impl Destination {
 
     /// Bytes accepted and still in the daemon, in its memory or in a staging pipe.
     pub fn queued(&self) -> u64 {
-        self.backlog.bytes() + self.staged()
+        self.teed + self.backlog.bytes() + self.staged()
     }
 
     /// Bytes behind its end, and not yet where they belong.
@@ -107,7 +112,21 @@ impl Destination {
 
     /// Everything that it was ever given, wherever it is now.
     pub fn accounted(&self) -> u64 {
-        self.backlog.bytes() + self.sent + self.dropped.bytes
+        self.teed + self.backlog.bytes() + self.sent + self.dropped.bytes
+    }
+
+    /// So many bytes have left its staging pipe.
+    pub fn flushed(&mut self, bytes: usize) {
+        self.teed = self.teed.saturating_sub(bytes as u64);
+        self.sent += bytes as u64;
+    }
+
+    /// What stood in its staging pipe goes into the queue.
+    pub fn unstaged(&mut self, staged: Bytes) {
+        // What could not be read back is lost.
+        self.dropped.bytes += self.teed.saturating_sub(staged.len() as u64);
+        self.teed = 0;
+        self.backlog.put_in_front(staged);
     }
 
     /// splice(2) has moved so many bytes here.
@@ -119,7 +138,7 @@ impl Destination {
     pub fn accept(&mut self, batch: &Batch<'_>) -> (Written, Dropped) {
         let mut done = 0;
         let mut written = Written::Fine;
-        if let (Some(end), true) = (&self.end, self.backlog.passes()) {
+        if let (Some(end), true) = (&self.end, self.teed == 0 && self.backlog.passes()) {
             match end.write(&batch.chunk.slices()) {
                 Ok(Wrote::Bytes(count)) => done = count,
                 Ok(Wrote::Full) => {}
@@ -160,6 +179,8 @@ impl Destination {
 
     /// Writes out what is queued, at most about `most` bytes.
     pub fn flush(&mut self, mut most: usize) -> Written {
+        // What stands in the staging pipe comes first.
+        most = if self.teed > 0 { 0 } else { most };
         while let (Some(end), false, true) = (&self.end, self.backlog.is_empty(), most > 0) {
             let mut slices = [IoSlice::new(&[]); crate::transport::SLICES];
             let count = self.backlog.queue().slices(&mut slices);
@@ -188,7 +209,7 @@ impl Destination {
             self.kind.abort();
         }
         let mut dropped = self.backlog.clear();
-        dropped.bytes += self.staged();
+        dropped.bytes += self.staged() + std::mem::take(&mut self.teed);
         self.sent = self.bytes();
         self.drop_more(dropped);
         let end = self.end.take();

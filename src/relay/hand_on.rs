@@ -6,7 +6,7 @@ use super::destination::Written;
 use super::route::RelayedRoute;
 use crate::decide::dropping::Dropped;
 use crate::decide::route::{DestinationPhase, Event};
-use crate::framing::terminator;
+use crate::framing::{Framed, terminator};
 use crate::model::{Distribution, EventDetail, Moment, Subject};
 use crate::sys::clock;
 use crate::transport::Chunk;
@@ -24,6 +24,21 @@ impl RelayedRoute {
             }
     }
 
+    /// Whether a source may come to its end now: what it has of a record would come into the middle of another's.
+    pub(super) fn may_end(&self, i: usize) -> bool {
+        self.holder.is_none_or(|holder| holder == i) || self.spec.distribution == Distribution::Balance
+    }
+
+    /// The beginning of a long record, which was held until the other sources had their turn.
+    pub(super) fn hand_on_overdue(&mut self) {
+        for i in 0..self.sources.len() {
+            if self.may_take(i) && self.sources[i].framer.overdue() {
+                self.sources[i].oversized += 1;
+                self.hand_on_framed(i, &[], Framed::PART);
+            }
+        }
+    }
+
     /// `bytes` were read from a source. What is a record goes on.
     pub(super) fn hand_on(&mut self, i: usize, bytes: &[u8]) {
         let source = &mut self.sources[i];
@@ -33,6 +48,11 @@ impl RelayedRoute {
             source.partial.extend_from_slice(bytes);
             return;
         }
+        self.hand_on_framed(i, bytes, framed);
+    }
+
+    fn hand_on_framed(&mut self, i: usize, bytes: &[u8], framed: Framed) {
+        let source = &mut self.sources[i];
         let mut head = std::mem::take(&mut source.partial);
         source.records += framed.records;
         self.holder = source.framer.is_long().then_some(i);
@@ -87,7 +107,11 @@ impl RelayedRoute {
             self.holder = None;
         }
         let nobody = self.destinations.iter().all(super::destination::Destination::is_over);
-        if nobody && !source.partial.is_empty() || !source.framer.finish() {
+        if nobody && !source.partial.is_empty() {
+            return;
+        }
+        source.oversized += u64::from(source.framer.overdue());
+        if !source.framer.finish() {
             return;
         }
         let partial = std::mem::take(&mut source.partial);
@@ -167,7 +191,7 @@ impl RelayedRoute {
             destination.mark.is_above()
         } else {
             // No queue: full when the kernel refuses. What one copy left over goes first.
-            destination.refused || !destination.backlog.is_empty()
+            destination.refused || destination.teed > 0 || !destination.backlog.is_empty()
         };
         if let DestinationPhase::Open { full: before } = self.machine.destination(i)
             && *before != full

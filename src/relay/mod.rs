@@ -9,6 +9,7 @@ mod backlog;
 mod balance;
 mod cell;
 mod destination;
+mod fast;
 mod hand_on;
 mod message;
 mod obey;

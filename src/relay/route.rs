@@ -10,6 +10,7 @@ use tokio::time::Sleep;
 
 use super::cell::RouteCell;
 use super::destination::Destination;
+use super::fast;
 use super::message::{Command, Reports};
 use super::source::Source;
 use crate::decide::pauses::Pauses;
@@ -17,9 +18,9 @@ use crate::decide::rate::Bucket;
 use crate::decide::route::{Action, DestinationRule, Event, Route};
 use crate::endpoint;
 use crate::endpoint::ends::Surroundings;
-use crate::model::{Distribution, Framing, Moment, RouteSpec, WhenFull, WhenGone};
+use crate::model::{Distribution, Moment, RouteSpec, WhenFull, WhenGone};
 use crate::sys::clock;
-use crate::transport::{CHUNK, Chooser};
+use crate::transport::{CHUNK, Chooser, Tee};
 
 /// Where a relay thread's routes read to; used only within a turn.
 pub(super) type Scratch = Rc<RefCell<Vec<u8>>>;
@@ -31,6 +32,8 @@ pub(super) struct RelayedRoute {
     pub sources: Vec<Source>,
     pub destinations: Vec<Destination>,
     pub chooser: Chooser,
+    /// The staging pipes of a route with several destinations.
+    pub tee: Option<Tee>,
     pub pauses: Pauses,
     pub accepted: u64,
     pub accepted_records: u64,
@@ -112,8 +115,9 @@ impl RelayedRoute {
             spec.start_paused,
             clock::now(),
         );
-        let chooser = Chooser::new(spec.path, can_splice(&spec));
+        let chooser = Chooser::new(spec.path, fast::of(&spec));
         RelayedRoute {
+            tee: fast::tee(&spec),
             spec,
             machine,
             sources,
@@ -206,14 +210,4 @@ impl RelayedRoute {
             debug_assert_eq!(self.accepted + partial, read, "route {name}");
         }
     }
-}
-
-/// One source, one destination, no records, both ends pipes.
-fn can_splice(spec: &RouteSpec) -> bool {
-    let ([source], [destination]) = (&spec.from[..], &spec.to[..]) else {
-        return false;
-    };
-    let pipes =
-        endpoint::capabilities(&source.endpoint).spliceable && endpoint::capabilities(&destination.endpoint).spliceable;
-    pipes && spec.framing == Framing::Bytes && destination.when_full == WhenFull::Block
 }

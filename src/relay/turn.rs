@@ -1,29 +1,25 @@
 //! One turn of a route: as many bytes as there are and may be moved, up to a bound, without waiting.
 
-use std::time::Duration;
-
 use super::route::RelayedRoute;
 use crate::decide::route::{DestinationPhase, Event, SourcePhase};
 use crate::endpoint::ends::OpenError;
 use crate::model::{CloseCause, EventDetail, Subject};
-use crate::sys::{clock, errno, pipe};
-use crate::transport::{CHUNK, Choice, Moved, Took, splice};
+use crate::sys::{clock, pipe};
+use crate::transport::{CHUNK, Choice, Took};
 
 /// The most that one turn moves, in bytes. Then the other routes of the thread have theirs.
 pub(super) const TURN: usize = 512 * 1024;
 /// The most that one turn reads in so many calls, however small they are.
 const CALLS: usize = 64;
-/// When splice(2) is refused on a route that may not copy.
-const STALL: Duration = Duration::from_millis(500);
 
 /// What remains of a turn.
-struct Budget {
-    bytes: usize,
+pub(super) struct Budget {
+    pub bytes: usize,
     calls: usize,
 }
 
 impl Budget {
-    fn spend(&mut self, bytes: usize) {
+    pub fn spend(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_sub(bytes);
         self.calls = self.calls.saturating_sub(1);
     }
@@ -46,7 +42,9 @@ impl RelayedRoute {
         loop {
             let moved = match self.chooser.next() {
                 Choice::Copy => self.copy(&mut budget),
+                // A route of several destinations is not given a fast path yet.
                 Choice::Splice => self.splice(&mut budget),
+                Choice::Tee => self.tee(&mut budget),
             };
             if !moved || budget.is_spent() {
                 break;
@@ -59,18 +57,24 @@ impl RelayedRoute {
 
     fn flush(&mut self) {
         for i in 0..self.destinations.len() {
-            let written = self.destinations[i].flush(TURN);
-            self.written(i, written);
+            self.flush_one(i);
             self.look_at_queue(i);
         }
+    }
+
+    pub(super) fn flush_one(&mut self, i: usize) {
+        self.flush_staged(i);
+        let written = self.destinations[i].flush(TURN);
+        self.written(i, written);
     }
 
     /// Reads each source once, in turn; false when there was nothing to read or it may not be read.
     fn copy(&mut self, budget: &mut Budget) -> bool {
         let count = self.sources.len();
+        let before = self.last_read;
         let mut moved = false;
         for step in 1..=count {
-            let i = (self.last_read + step) % count;
+            let i = (before + step) % count;
             if budget.is_spent() || !self.may_take(i) {
                 continue;
             }
@@ -80,6 +84,7 @@ impl RelayedRoute {
                 self.last_read = i;
             }
         }
+        self.hand_on_overdue();
         moved
     }
 
@@ -94,6 +99,7 @@ impl RelayedRoute {
         if most == 0 {
             return None;
         }
+        self.abandon_round();
         let end = self.sources[i].end.as_ref()?;
         let scratch = std::rc::Rc::clone(&self.scratch);
         let mut scratch = scratch.borrow_mut();
@@ -119,7 +125,7 @@ impl RelayedRoute {
         }
     }
 
-    fn took(&mut self, i: usize, count: usize) {
+    pub(super) fn took(&mut self, i: usize, count: usize) {
         self.sources[i].took(count);
         self.pay(count);
         if matches!(self.machine.source(i), SourcePhase::Waiting) {
@@ -135,67 +141,8 @@ impl RelayedRoute {
         }
     }
 
-    /// Splices from the one source to the one destination; false when nothing can be moved now.
-    fn splice(&mut self, budget: &mut Budget) -> bool {
-        if !self.machine.may_read(0) {
-            return false;
-        }
-        let wanted = self.sources[0].most(budget.bytes);
-        let most = self.allowed(wanted);
-        let (Some(from), Some(to)) = (&self.sources[0].end, &self.destinations[0].end) else {
-            return false;
-        };
-        if wanted == 0 {
-            self.found_nothing(0);
-            return false;
-        }
-        if most == 0 {
-            return false;
-        }
-        match splice(from, to, most) {
-            Moved::Bytes(count) => {
-                self.stall = None;
-                self.destinations[0].spliced(count);
-                self.took(0, count);
-                self.accepted += count as u64;
-                self.chooser.spliced(count);
-                budget.spend(count);
-                true
-            }
-            Moved::Nothing => self.found_nothing(0),
-            Moved::End => {
-                self.found_end(0);
-                false
-            }
-            Moved::Full => {
-                self.destinations[0].refused = true;
-                self.look_at_queue(0);
-                false
-            }
-            Moved::NoReader => {
-                self.found_no_reader(0);
-                false
-            }
-            Moved::Refused(errno) => self.chooser.refused(errno) || self.stall(errno),
-        }
-    }
-
-    /// splice(2) does not work, and this route may not copy: nothing is lost, but it has to wait.
-    fn stall(&mut self, errno: nix::errno::Errno) -> bool {
-        self.stalled_until = Some(clock::now() + STALL);
-        if self.stall.is_none() {
-            let name = errno::name(&errno::io(errno));
-            let text = format!("splice(2) is refused with {name}; set `path` to \"auto\" to let this route copy");
-            tracing::warn!(route = %self.spec.name, "route:{}: {text}", self.spec.name);
-            self.stall = Some(text.into());
-        }
-        self.destinations[0].refused = true;
-        self.look_at_queue(0);
-        false
-    }
-
     /// A source has nothing to read now. True when it is worth another try.
-    fn found_nothing(&mut self, i: usize) -> bool {
+    pub(super) fn found_nothing(&mut self, i: usize) -> bool {
         let source = &mut self.sources[i];
         if let Some(limit) = source.limit {
             // The reactor may not have heard yet of what stands there.
@@ -239,7 +186,7 @@ impl RelayedRoute {
         false
     }
 
-    fn found_end(&mut self, i: usize) {
+    pub(super) fn found_end(&mut self, i: usize) {
         if matches!(self.machine.source(i), SourcePhase::Draining) && !self.sources[i].kind.has_more() {
             self.found_dry(i);
             return;
@@ -287,7 +234,7 @@ impl RelayedRoute {
             let source = &self.sources[i];
             let absent = source.end.is_none() && !source.kind.has_more();
             let dry = absent || source.limit == Some(0);
-            if dry && matches!(self.machine.source(i), SourcePhase::Draining) {
+            if dry && self.may_end(i) && matches!(self.machine.source(i), SourcePhase::Draining) {
                 self.tell(&Event::SourceDry(i));
             }
         }

@@ -38,7 +38,7 @@ impl RelayedRoute {
     /// A source that may not be read is not waited for: what its peer does meanwhile is asked of the kernel when
     /// somebody wants to know.
     fn poll_source(&mut self, i: usize, cx: &mut Context<'_>) -> Poll<()> {
-        if self.machine.source(i).has_ended() {
+        if self.machine.source(i).has_ended() || !self.may_end(i) {
             return Poll::Pending;
         }
         let may_read = self.may_take(i);
@@ -81,7 +81,8 @@ impl RelayedRoute {
         let Some(end) = &mut destination.end else {
             return if ready { Poll::Ready(()) } else { Poll::Pending };
         };
-        let blocked = !destination.backlog.is_empty() || (destination.refused && !stalled);
+        let waiting = destination.teed > 0 || !destination.backlog.is_empty() || destination.refused;
+        let blocked = waiting && !stalled;
         if blocked && end.poll_writable(cx).is_ready() {
             destination.refused = false;
             ready = true;
@@ -177,9 +178,7 @@ impl RelayedRoute {
             return;
         }
         if self.stalled_until.is_some_and(|until| now >= until) {
-            self.stalled_until = None;
-            self.destinations[0].refused = false;
-            self.look_at_queue(0);
+            self.end_stall();
         }
         self.look_at_rate(now);
         for source in &mut self.sources {

@@ -67,6 +67,13 @@ pub fn splice(from: impl AsFd, to: impl AsFd, most: usize) -> io::Result<usize> 
     nix::fcntl::splice(from, None, to, None, most, flags).map_err(errno::io)
 }
 
+/// tee(2) from one pipe to another, at most `most` bytes of the head of the source, which keeps them, without waiting.
+/// Whoever asks twice gets the same bytes twice. `Ok(0)`: the source is empty and has no writer. `WouldBlock`: the source
+/// is empty *or* the destination is full.
+pub fn tee(from: impl AsFd, to: impl AsFd, most: usize) -> io::Result<usize> {
+    nix::fcntl::tee(from, to, most, SpliceFFlags::SPLICE_F_NONBLOCK).map_err(errno::io)
+}
+
 /// Whether somebody has the pipe or FIFO behind this read end open for writing. Takes nothing out of it: tee(2) of an
 /// empty pipe tells "nobody writes" (0) from "nothing yet" (EAGAIN), and what comes meanwhile stays where it is. `None`
 /// where it cannot be told, as when there are no descriptors left.
@@ -83,6 +90,24 @@ pub fn has_writer(end: impl AsFd) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tee_takes_the_head_and_leaves_it() {
+        let (source, writer) = pair().unwrap();
+        let (copy, to) = pair().unwrap();
+        let would_block = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        assert!(tee(&source, &to, 8).is_err_and(would_block));
+        nix::unistd::write(&writer, b"abc").unwrap();
+        assert_eq!(tee(&source, &to, 2).unwrap(), 2);
+        assert_eq!(tee(&source, &to, 8).unwrap(), 3);
+        assert_eq!((unread(&source), unread(&copy)), (3, 5));
+        let mut found = [0; 8];
+        assert_eq!(nix::unistd::read(&copy, &mut found), Ok(5));
+        assert_eq!(&found[..5], b"ababc");
+        assert_eq!(nix::unistd::read(&source, &mut found), Ok(3));
+        drop(writer);
+        assert_eq!(tee(&source, &to, 8).unwrap(), 0);
+    }
 
     #[test]
     fn a_writer_is_seen_without_taking_a_byte() {

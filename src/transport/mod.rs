@@ -1,4 +1,4 @@
-//! Moves bytes between opened ends: by copy, by splice, and which of them when. Depends on `sys` and `model`.
+//! Moves bytes between opened ends: by copy, by splice, by tee, and which of them when. Depends on `sys` and `model`.
 //!
 //! Everything here is one system call deep and never waits: a call says what it did or what it would have to wait for,
 //! and the relay waits for that. What a call means is decided with the kernel's facts at hand (pipe(7), splice(2)):
@@ -10,12 +10,14 @@ mod chunk;
 mod end;
 mod queue;
 mod splice;
+mod tee;
 
-pub use choose::{Choice, Chooser};
+pub use choose::{Choice, Chooser, Fast};
 pub use chunk::Chunk;
 pub use end::{ReadEnd, Took, WriteEnd, Wrote};
 pub use queue::{Queue, SLICES};
 pub use splice::{Moved, splice};
+pub use tee::{Tee, TeeMoved};
 
 /// The most that one read takes from a source, in bytes: a pipe's default capacity.
 pub const CHUNK: usize = 64 * 1024;

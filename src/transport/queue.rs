@@ -59,6 +59,14 @@ impl Queue {
         self.seal(PIECE);
     }
 
+    /// Bytes that come before all others.
+    pub fn put_in_front(&mut self, bytes: Bytes) {
+        self.bytes += bytes.len() as u64;
+        if !bytes.is_empty() {
+            self.pieces.push_front(bytes);
+        }
+    }
+
     /// A tail of so many bytes becomes a piece.
     fn seal(&mut self, from: usize) {
         if self.tail.len() >= from {

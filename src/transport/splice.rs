@@ -12,6 +12,9 @@ use crate::sys::{pipe, poll};
 /// After so many answers in a row that poll(2) contradicts (EAGAIN, or 0 with bytes there), the kernel is taken to refuse.
 const CONTRADICTIONS: u32 = 8;
 
+/// splice(2) or tee(2): at most so many bytes from the first pipe into the second, without waiting.
+pub(super) type Call = fn(BorrowedFd<'_>, BorrowedFd<'_>, usize) -> io::Result<usize>;
+
 /// What a splice did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moved {
@@ -29,13 +32,19 @@ pub enum Moved {
     Refused(Errno),
 }
 
+impl Moved {
+    pub(super) fn refused(error: &io::Error) -> Moved {
+        Moved::Refused(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+    }
+}
+
 /// Moves at most `most` bytes without waiting.
 pub fn splice(from: &ReadEnd, to: &WriteEnd, most: usize) -> Moved {
     // What the inner call found, where the reactor's readiness alone does not say it.
     let found = Cell::new(None);
     let destination = to.attempt(|output| {
         let source = from.attempt(|input| {
-            let moved = call(input, output, most);
+            let moved = call(input, output, most, |from, to, most| pipe::splice(from, to, most));
             found.set(Some(moved));
             if moved == Moved::Nothing {
                 Err(ErrorKind::WouldBlock.into())
@@ -54,14 +63,15 @@ pub fn splice(from: &ReadEnd, to: &WriteEnd, most: usize) -> Moved {
         // source had bytes that it refused.
         (Ok(None), None) => Moved::Full,
         (Ok(Some(())), None) => Moved::Nothing,
-        (Err(error), None) => Moved::Refused(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)),
+        (Err(error), None) => Moved::refused(&error),
     }
 }
 
-fn call(input: BorrowedFd<'_>, output: BorrowedFd<'_>, most: usize) -> Moved {
+/// Makes the call until it is clear what it says.
+pub(super) fn call(input: BorrowedFd<'_>, output: BorrowedFd<'_>, most: usize, by: Call) -> Moved {
     let mut contradictions = 0;
     loop {
-        match pipe::splice(input, output, most) {
+        match by(input, output, most) {
             Ok(0) => match at_end(input) {
                 Some(true) => return Moved::End,
                 Some(false) => return Moved::Nothing,
@@ -78,7 +88,7 @@ fn call(input: BorrowedFd<'_>, output: BorrowedFd<'_>, most: usize) -> Moved {
     }
 }
 
-/// What an error of splice(2) means; `None`: try again.
+/// What an error of splice(2) or tee(2) means; `None`: try again.
 fn refusal(error: &io::Error, input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> Option<Moved> {
     match error.raw_os_error().map_or(Errno::EIO, Errno::from_raw) {
         Errno::EINTR => None,

@@ -62,11 +62,6 @@ fn what_has_no_effect_yet_is_refused_and_its_default_is_not() {
             assert_eq!(super::told(&good), Vec::<String>::new(), "{good}");
         }
     }
-    let tee = told("[route.r]\nfrom = \"fifo:a\"\nto = [\"fifo:b\", \"fifo:c\"]\npath = \"splice\"\n");
-    assert!(
-        tee.len() == 1 && tee[0].starts_with("4:8") && tee[0].contains("not supported yet"),
-        "{tee:?}"
-    );
 }
 
 #[test]
