@@ -5,15 +5,20 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::support::{
-    Background, Checker, Daemon, Deadline, Ending, FifoReader, FifoWriter, PATIENCE, Pattern, Shown, Taken, Warden,
-    check_law, make_fifo, output_of, panics_in, stories, until,
+    Background, Checker, Daemon, Deadline, Dice, Ending, FifoReader, FifoWriter, LineChecker, Lines, PATIENCE, Pattern,
+    Shown, Taken, Warden, check_law, check_records, make_fifo, output_of, panics_in, stories, until,
 };
 
 stories!(
     a_pattern_is_the_same_however_it_is_cut,
     a_checker_says_what_is_lost_doubled_or_foreign,
     the_law_is_broken_by_one_byte,
+    records_at_rest_are_written_or_dropped,
     panics_are_found_in_a_log,
+    lines_are_the_same_however_they_are_cut,
+    a_line_checker_says_what_is_torn_lost_doubled_or_mixed,
+    lines_cross_a_fifo,
+    the_peer_writes_and_checks_lines,
     fifo_peers_see_bytes_then_the_end,
     a_fifo_without_writer_is_not_at_its_end,
     the_peer_writes_waits_and_exits,
@@ -80,6 +85,144 @@ fn the_law_is_broken_by_one_byte() {
     assert!(check_law(&route(50, 30, 19, 0)).is_err());
     assert!(check_law(&route(51, 30, 20, 0)).is_err());
     assert!(check_law(&route(50, 30, 20, 1)).is_err());
+}
+
+fn records_at_rest_are_written_or_dropped() {
+    let route = |sources: [u64; 2], records: u64, dropped: u64| {
+        Shown(json!({
+            "framing": "lines",
+            "acceptedRecords": 9,
+            "sources": [{ "records": sources[0] }, { "records": sources[1] }],
+            "destinations": [
+                { "name": "fifo:/x", "fromBytes": 0, "records": records, "droppedRecords": dropped },
+                { "name": "fifo:/y", "fromBytes": 0, "records": 9 },
+                { "name": "fifo:/late", "fromBytes": 1, "records": 1 },
+            ],
+        }))
+    };
+    assert_eq!(check_records(&route([4, 5], 7, 2)), Ok(()));
+    assert!(check_records(&route([4, 4], 7, 2)).is_err());
+    assert!(check_records(&route([4, 5], 7, 1)).is_err());
+    assert!(check_records(&route([4, 5], 8, 2)).is_err());
+    assert!(check_records(&Shown(json!({ "framing": "lines" }))).is_err());
+    assert_eq!(check_records(&Shown(json!({ "framing": "bytes" }))), Ok(()));
+}
+
+fn lines_are_the_same_however_they_are_cut() {
+    let lines = Lines::new("x", 200 * 1024, 7);
+    let whole = lines.bytes(0, 200);
+    let (mut cut, mut pieces) = (Vec::new(), 0);
+    let put = |piece: &[u8]| {
+        cut.extend_from_slice(piece);
+        pieces += 1;
+        Ok::<(), String>(())
+    };
+    lines.write(200, put).expect("no error");
+    assert!(cut == whole, "{} bytes instead of {}", cut.len(), whole.len());
+    assert!(pieces > 50, "{pieces} pieces");
+    let mut checker = LineChecker::new();
+    let mut dice = Dice::new(1);
+    let mut rest = &whole[..];
+    while !rest.is_empty() {
+        let (piece, later) = rest.split_at(dice.cut().min(rest.len()));
+        checker.feed(piece);
+        rest = later;
+    }
+    assert_eq!((checker.count("x"), checker.offset()), (200, whole.len() as u64));
+    assert_eq!(checker.ended()["x"], 200);
+    // Short ones and long ones, and every byte in them but their end.
+    let lengths: Vec<usize> = (0..200).map(|number| lines.line(number).len() - 1).collect();
+    assert!(lengths.iter().any(|length| *length > 100_000) && lengths.iter().any(|length| *length < 100));
+    assert!(lengths.iter().all(|length| *length <= 200 * 1024));
+    assert!((0..=255).all(|byte| whole.contains(&byte)));
+    assert_eq!(whole.iter().filter(|byte| **byte == b'\n').count(), 200);
+    let nul = Lines::new("x", 5_000, 7).ended_by(0).bytes(0, 200);
+    assert_eq!(nul.iter().filter(|byte| **byte == 0).count(), 200);
+    let mut checker = LineChecker::ended_by(0);
+    checker.feed(&nul);
+    assert_eq!(checker.ended()["x"], 200);
+}
+
+fn a_line_checker_says_what_is_torn_lost_doubled_or_mixed() {
+    let (x, y) = (Lines::new("x", 2_000, 1), Lines::new("y", 2_000, 2));
+    // One that has a filling.
+    let long = (1..).find(|number| x.line(*number).len() > 500).expect("a long line");
+    let refused = |pieces: &[&[u8]]| {
+        let mut checker = LineChecker::new();
+        checker.feed(&y.bytes(0, 3));
+        checker.feed(&x.bytes(0, long));
+        let whole: Vec<u8> = pieces.concat();
+        let problem = checker.try_feed(&whole).expect_err("lines that nobody has written so");
+        assert!(
+            problem.contains(&format!("at byte {}:", y.bytes(0, 3).len() + x.bytes(0, long).len())),
+            "{problem}"
+        );
+        problem
+    };
+    let line = x.line(long);
+    let (begin, rest) = line.split_at(300);
+    let mixed = refused(&[begin, &y.line(3), rest]);
+    assert!(mixed.contains("departs at byte 300"), "{mixed}");
+    let torn = refused(&[begin, b"\n", rest]);
+    assert!(torn.contains("has 300 bytes instead of"), "{torn}");
+    assert!(refused(&[&begin[..200], rest]).contains("torn"));
+    assert!(refused(&[&line[..line.len() - 1], &x.line(long + 1)]).contains("torn"));
+    let lost = refused(&[&x.line(long + 1)]);
+    assert!(
+        lost.contains(&format!("line {} of x where its line {long} belongs", long + 1)),
+        "{lost}"
+    );
+    let doubled = refused(&[&x.line(long - 1), &line]);
+    assert!(
+        doubled.contains(&format!("line {} of x where its line {long} belongs", long - 1)),
+        "{doubled}"
+    );
+    assert!(refused(&[rest]).contains("that no line begins with"));
+    assert!(refused(&[b"\n"]).contains("that no line begins with"));
+    // The other's lines may stand between, whole.
+    let mut checker = LineChecker::new();
+    checker.feed(&[x.line(0), y.line(0), y.line(1), x.line(1)].concat());
+    checker.feed(&x.line(2)[..5]);
+    assert_eq!((checker.count("x"), checker.count("y"), checker.count("z")), (2, 2, 0));
+    assert!(checker.is_within_a_line());
+}
+
+/// The writer and the checker of the stories of records, with the kernel alone between them.
+fn lines_cross_a_fifo() {
+    let home = tempfile::tempdir().expect("a directory");
+    let path = home.path().join("f");
+    make_fifo(&path);
+    let mut reader = FifoReader::open(&path);
+    let writer = Lines::new("x", 200 * 1024, 3).in_background(&path, 300);
+    let mut checker = LineChecker::new();
+    reader.check_lines_to_end(&mut checker);
+    writer.done();
+    assert_eq!(checker.ended()["x"], 300);
+}
+
+fn the_peer_writes_and_checks_lines() {
+    output_of(&mut shell("$PEER 'lines 300 100000 1 x' | cat | $PEER check-lines")).expect_code(0);
+    output_of(&mut shell(
+        "{ $PEER 'lines 30 9000 1 x'; $PEER 'lines 30 9000 1 y'; } | $PEER check-lines",
+    ))
+    .expect_code(0);
+    let torn = "{ $PEER 'lines 30 9000 1 x'; $PEER 'lines 30 9000 1 x'; } | $PEER check-lines";
+    let torn = output_of(&mut shell(torn)).expect_code(65);
+    assert!(
+        torn.stderr.contains("line 0 of x where its line 30 belongs"),
+        "{torn:?}"
+    );
+    output_of(&mut shell("$PEER 'lines 3 10 1' | head -c 10 | $PEER check-lines")).expect_code(65);
+    // Each stream for itself is whole; together they are not, since each line of the one is begun within one of the other.
+    output_of(&mut shell(
+        "$PEER 'lines-both 300 9000 1' 2> /dev/null | $PEER check-lines",
+    ))
+    .expect_code(0);
+    output_of(&mut shell(
+        "$PEER 'lines-both 300 9000 1' 2>&1 > /dev/null | $PEER check-lines",
+    ))
+    .expect_code(0);
+    output_of(&mut shell("$PEER 'lines-both 300 9000 1' 2>&1 | $PEER check-lines")).expect_code(65);
 }
 
 fn panics_are_found_in_a_log() {

@@ -1,5 +1,6 @@
 //! Peers of the daemon's FIFOs: non-blocking, each wait bounded by a deadline.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
@@ -11,7 +12,7 @@ use nix::libc::O_NONBLOCK;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::stat::Mode;
 
-use super::{Background, Checker, Deadline, PATIENCE, Pattern, pause_briefly, until};
+use super::{Background, Checker, Deadline, LineChecker, PATIENCE, Pattern, pause_briefly, until};
 
 /// Makes a FIFO where the daemon is to find one.
 pub fn make_fifo(path: impl AsRef<Path>) {
@@ -277,6 +278,27 @@ impl FifoReader {
                 Taken::End => return checker.offset(),
             }
         }
+    }
+
+    /// Feeds a checker of lines to the end of the stream.
+    pub fn check_lines_to_end(&mut self, checker: &mut LineChecker) {
+        loop {
+            match self.read_some(256 * 1024) {
+                Taken::Bytes(piece) => checker.feed(&piece),
+                Taken::Nothing => {}
+                Taken::End => return,
+            }
+        }
+    }
+
+    /// Reads and checks lines to their end from a thread; gives back how many there were of each writer.
+    pub fn lines_in_background(path: impl AsRef<Path>) -> Background<BTreeMap<String, u64>> {
+        let mut reader = FifoReader::open(path);
+        Background::run(move || {
+            let mut checker = LineChecker::new();
+            reader.check_lines_to_end(&mut checker);
+            checker.ended()
+        })
     }
 
     /// Reads and checks a pattern of this length from a thread, then closes.

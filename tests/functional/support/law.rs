@@ -45,6 +45,36 @@ pub fn check_law(route: &Shown) -> Result<(), String> {
     )
 }
 
+/// Checks the records of a route at rest, where it has records: every one that its sources gave it is written or dropped,
+/// for each destination that was there from the beginning and has not left.
+pub fn check_records(route: &Shown) -> Result<(), String> {
+    let Some(accepted) = route.maybe_int("acceptedRecords") else {
+        return if route.text("framing") == "bytes" {
+            Ok(())
+        } else {
+            Err(format!("no acceptedRecords in {route}"))
+        };
+    };
+    let read: u64 = route.list("sources").iter().map(|source| source.int("records")).sum();
+    equal("acceptedRecords", accepted, "records of all sources", read, route)?;
+    for destination in &route.list("destinations") {
+        if destination.int("fromBytes") > 0 || destination.maybe_int("uptoBytes").is_some() {
+            continue;
+        }
+        let dropped = destination.maybe_int("droppedRecords").unwrap_or(0);
+        let name = destination.text("name");
+        let held = destination.int("records") + dropped;
+        equal(
+            "acceptedRecords",
+            accepted,
+            &format!("records and droppedRecords of {name}"),
+            held,
+            route,
+        )?;
+    }
+    Ok(())
+}
+
 fn accounted(destination: &Shown) -> u64 {
     destination.int("bytes") + destination.int("queuedBytes") + destination.int("droppedBytes")
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, raise};
 
 use super::super::clock;
+use super::super::lines::{LineChecker, Lines};
 use super::super::pattern::Pattern;
 use super::{Stop, stream};
 
@@ -31,6 +32,9 @@ impl Peer {
             "write" => self.write(number(&words, 0)?, pattern(&words, 1)?),
             "drip" => self.drip(&words),
             "stream-until" => self.stream_until(&words),
+            "lines" => lines(&words),
+            "lines-both" => lines_both(&words),
+            "check-lines" => check_lines(),
             "say" => stream::put(nix::libc::STDOUT_FILENO, format!("{rest}\n").as_bytes()),
             "text" => stream::put(nix::libc::STDOUT_FILENO, rest.as_bytes()),
             "complain" => stream::put(nix::libc::STDERR_FILENO, format!("{rest}\n").as_bytes()),
@@ -100,6 +104,49 @@ impl Peer {
             let fits = pattern.bytes(begin + at, piece.len()) == piece;
             if fits { Ok(()) } else { Err(Stop::Exit(65)) }
         })
+    }
+}
+
+fn lines(words: &[&str]) -> Result<(), Stop> {
+    let tag = words.get(3).copied().unwrap_or("lines");
+    let lines = Lines::new(tag, number(words, 1)?, number(words, 2)?);
+    lines.write(number(words, 0)?, |piece| stream::put(nix::libc::STDOUT_FILENO, piece))
+}
+
+/// Nothing that is begun on the one waits for the other: the whole of the lines is held.
+fn lines_both(words: &[&str]) -> Result<(), Stop> {
+    let (count, greatest, seed) = (number(words, 0)?, number(words, 1)?, number(words, 2)?);
+    let pieces = |tag: &str, seed: u64| {
+        let mut pieces = Vec::new();
+        Lines::new(tag, greatest, seed).write(count, |piece| {
+            pieces.push(piece.to_vec());
+            Ok::<(), Stop>(())
+        })?;
+        Ok::<_, Stop>(pieces)
+    };
+    let (mut out, mut err) = (pieces("out", seed)?.into_iter(), pieces("err", seed + 1)?.into_iter());
+    loop {
+        let (first, second) = (out.next(), err.next());
+        if first.is_none() && second.is_none() {
+            return Ok(());
+        }
+        stream::put(nix::libc::STDOUT_FILENO, &first.unwrap_or_default())?;
+        stream::put(nix::libc::STDERR_FILENO, &second.unwrap_or_default())?;
+    }
+}
+
+fn check_lines() -> Result<(), Stop> {
+    let mut checker = LineChecker::new();
+    stream::each_piece(|piece| {
+        checker.try_feed(piece).map_err(|problem| {
+            eprintln!("peer: {problem}");
+            Stop::Exit(65)
+        })
+    })?;
+    if checker.is_within_a_line() {
+        Err(Stop::Exit(65))
+    } else {
+        Ok(())
     }
 }
 

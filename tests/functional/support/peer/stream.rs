@@ -53,27 +53,30 @@ pub(super) fn take_exactly(count: u64, mut look: impl FnMut(u64, &[u8]) -> Resul
     Ok(())
 }
 
-/// Reads stdin to its end, and says how much it was.
-pub(super) fn sink() -> Result<u64, Stop> {
-    let mut buffer = vec![0; 65536];
-    let mut total = 0;
-    loop {
-        match some(&mut buffer)? {
-            0 => return Ok(total),
-            got => total += got as u64,
-        }
-    }
-}
-
-/// stdin to stdout, to its end.
-pub(super) fn cat() -> Result<(), Stop> {
+/// Reads stdin to its end, giving each piece to `look`.
+pub(super) fn each_piece(mut look: impl FnMut(&[u8]) -> Result<(), Stop>) -> Result<(), Stop> {
     let mut buffer = vec![0; 65536];
     loop {
         match some(&mut buffer)? {
             0 => return Ok(()),
-            got => put(nix::libc::STDOUT_FILENO, &buffer[..got])?,
+            got => look(&buffer[..got])?,
         }
     }
+}
+
+/// Reads stdin to its end, and says how much it was.
+pub(super) fn sink() -> Result<u64, Stop> {
+    let mut total = 0;
+    each_piece(|piece| {
+        total += piece.len() as u64;
+        Ok(())
+    })?;
+    Ok(total)
+}
+
+/// stdin to stdout, to its end.
+pub(super) fn cat() -> Result<(), Stop> {
+    each_piece(|piece| put(nix::libc::STDOUT_FILENO, piece))
 }
 
 /// Appends stdin to a file in one call for each piece: a kill leaves a byte in the pipe or in the file, never between.
