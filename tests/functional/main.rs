@@ -16,6 +16,7 @@ mod ends;
 mod exec;
 mod exit_when_done;
 mod extra_descriptors;
+mod fan_in;
 mod faults;
 mod fifo;
 mod fifo_peers;
@@ -25,6 +26,7 @@ mod hostile;
 mod idle;
 mod instances;
 mod keep_stdin;
+mod lines;
 mod processes;
 mod rates;
 mod relay;
@@ -53,6 +55,7 @@ const THEMES: &[Theme] = &[
     ("exec", exec::STORIES),
     ("exit_when_done", exit_when_done::STORIES),
     ("extra_descriptors", extra_descriptors::STORIES),
+    ("fan_in", fan_in::STORIES),
     ("faults", faults::STORIES),
     ("fifo", fifo::STORIES),
     ("fifo_peers", fifo_peers::STORIES),
@@ -62,6 +65,7 @@ const THEMES: &[Theme] = &[
     ("idle", idle::STORIES),
     ("instances", instances::STORIES),
     ("keep_stdin", keep_stdin::STORIES),
+    ("lines", lines::STORIES),
     ("processes", processes::STORIES),
     ("rates", rates::STORIES),
     ("relay", relay::STORIES),
