@@ -5,8 +5,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::support::{
-    Background, Daemon, Dice, FifoReader, FifoWriter, LineChecker, Lines, Shown, Taken, check_records, make_fifo,
-    stories,
+    Background, Daemon, Dice, FifoReader, FifoWriter, LineChecker, Lines, Taken, check_records, stories,
 };
 
 stories!(
@@ -15,48 +14,14 @@ stories!(
     stdout_and_stderr_of_one_process,
     the_stdout_of_four_instances,
     a_trickle_of_lines_gets_through_a_flood,
-    a_trickle_of_bytes_gets_through_a_flood,
+    a_trickle_of_bytes_gets_through_two_floods,
     ends_of_every_kind,
     half_a_line_holds_no_other_source_back,
     a_last_half_line_stands_before_what_comes_next,
-    an_over_long_record_is_not_interrupted,
-    the_end_of_a_source_ends_its_over_long_record,
-    a_writer_that_leaves_does_not_end_an_over_long_record,
-    a_death_for_good_ends_an_over_long_record,
-    the_next_life_goes_on_with_an_over_long_record,
-    a_drain_ends_an_over_long_record,
-    an_abort_within_an_over_long_record_is_not_held_up,
     bytes_of_several_sources_for_several_destinations,
     lines_of_several_sources_for_several_destinations,
     a_consumer_that_is_killed_reads_on,
 );
-
-/// How many records longer than max-record a source has had.
-fn oversized(source: &Shown) -> u64 {
-    source.maybe_int("oversizedRecords").unwrap_or(0)
-}
-
-/// Waits for the end of `route.a`: these records of each source, all of them written to each destination.
-fn closed_with(daemon: &Daemon, records: &[u64]) -> Shown {
-    let route = daemon.wait_for("route.a", "closed");
-    check_records(&route).expect("a route at rest");
-    let of_sources: Vec<u64> = route
-        .list("sources")
-        .iter()
-        .map(|source| source.int("records"))
-        .collect();
-    assert_eq!(of_sources, records, "{route}");
-    let partial: u64 = route
-        .list("sources")
-        .iter()
-        .map(|source| source.int("partialBytes"))
-        .sum();
-    assert_eq!(partial, 0, "{route}");
-    for destination in route.list("destinations") {
-        assert_eq!(destination.int("records"), records.iter().sum::<u64>(), "{route}");
-    }
-    route
-}
 
 /// `{ fifo = "NAME", on-eof = "close" }` of each, in a list.
 fn fifos(names: &[&str]) -> String {
@@ -91,9 +56,9 @@ fn four_writers_of_lines() {
         writers.into_iter().for_each(Background::done);
         let counts = reader.done();
         assert!(NAMES.iter().all(|name| counts[*name] == COUNT), "{counts:?}");
-        let route = closed_with(&daemon, &[COUNT; 4]);
+        let route = daemon.closed_with("a", &[COUNT; 4]);
         for (source, lines) in route.list("sources").iter().zip(lines) {
-            assert_eq!(oversized(source), lines.longer_than(most, COUNT), "{most}: {route}");
+            assert_eq!(source.oversized(), lines.longer_than(most, COUNT), "{most}: {route}");
         }
         daemon.finish();
     }
@@ -130,30 +95,28 @@ fn writers_that_come_and_go() {
     assert!(daemon.changes("DrainRoute", json!({ "name": "a" })));
     let counts = reader.done();
     assert!(NAMES.iter().all(|name| counts[*name] == COUNT), "{counts:?}");
-    closed_with(&daemon, &[COUNT; 3]);
+    daemon.closed_with("a", &[COUNT; 3]);
 }
 
 /// Shell `cmd 2>&1 | …`, where both begin lines while the other has not ended its own: there it tears them.
+///
+/// None is over-long: within such a record on the one, a process that fills the pipe of the other would wait for itself.
 fn stdout_and_stderr_of_one_process() {
-    for most in ["64KiB", "1KiB"] {
-        let daemon = Daemon::start(&format!(
-            r#"
-            [process.p]
-            command = [$PEER, "lines-both 400 20000 3"]
-            restart = "never"
+    let daemon = Daemon::start(
+        r#"
+        [process.p]
+        command = [$PEER, "lines-both 800 20000 3"]
+        restart = "never"
 
-            [route.a]
-            from = ["process:p.stdout", "process:p.stderr"]
-            to = "fifo:out"
-            framing = "lines"
-            max-record = "{most}"
-            "#
-        ));
-        let counts = FifoReader::lines_in_background(daemon.fifo("out")).done();
-        assert_eq!((counts["out"], counts["err"]), (400, 400));
-        closed_with(&daemon, &[400, 400]);
-        daemon.finish();
-    }
+        [route.a]
+        from = ["process:p.stdout", "process:p.stderr"]
+        to = "fifo:out"
+        framing = "lines"
+        "#,
+    );
+    let counts = FifoReader::lines_in_background(daemon.fifo("out")).done();
+    assert_eq!((counts["out"], counts["err"]), (800, 800));
+    daemon.closed_with("a", &[800, 800]);
 }
 
 /// xargs -P and make -j, without --output-sync.
@@ -176,7 +139,7 @@ fn the_stdout_of_four_instances() {
         ["w1", "w2", "w3", "w4"].iter().all(|tag| counts[*tag] == 300),
         "{counts:?}"
     );
-    closed_with(&daemon, &[300; 4]);
+    daemon.closed_with("a", &[300; 4]);
 }
 
 /// How far into the flood a trickle may have to wait: the pipe, the queue, and some turns of the flood's.
@@ -216,43 +179,52 @@ fn a_trickle_of_lines_gets_through_a_flood() {
         flood.done();
         let counts = checker.ended();
         assert_eq!((counts["flood"], counts["trickle"]), (count, 8));
-        closed_with(&daemon, &[count, 8]);
+        daemon.closed_with("a", &[count, 8]);
         daemon.finish();
     }
 }
 
-/// The same by bytes.
-fn a_trickle_of_bytes_gets_through_a_flood() {
-    const FLOOD: usize = 24 << 20;
-    let daemon = Daemon::start(&format!(
-        "[route.a]\nfrom = {}\nto = \"fifo:out\"\n",
-        fifos(&["flood", "trickle"])
-    ));
-    let mut reader = FifoReader::open(daemon.fifo("out"));
-    let path = daemon.fifo("flood");
-    let flood = Background::run(move || FifoWriter::open(path).write_all(&vec![b'.'; FLOOD]));
-    let mut writer = FifoWriter::open(daemon.fifo("trickle"));
-    for round in 0..8 {
-        assert_eq!(reader.read_exact(1 << 18), vec![b'.'; 1 << 18], "round {round}");
-        writer.write_all(b"!");
-        let mut passed = 0;
-        loop {
-            let Taken::Bytes(piece) = reader.read_some(64 << 10) else {
-                panic!("the end in round {round}");
-            };
-            passed += piece.len() as u64;
-            assert!(passed < FAIR, "round {round}: not within {FAIR} bytes of flood");
-            if piece.contains(&b'!') {
-                break;
+/// The same by bytes, wherever in the list the trickle stands among two floods.
+fn a_trickle_of_bytes_gets_through_two_floods() {
+    const FLOOD: usize = 16 << 20;
+    for names in [["t", "x", "y"], ["x", "t", "y"], ["x", "y", "t"]] {
+        let daemon = Daemon::start(&format!("[route.a]\nfrom = {}\nto = \"fifo:out\"\n", fifos(&names)));
+        let mut reader = FifoReader::open(daemon.fifo("out"));
+        let floods = ["x", "y"].map(|name| {
+            let path = daemon.fifo(name);
+            Background::run(move || FifoWriter::open(path).write_all(&vec![b'.'; FLOOD]))
+        });
+        let mut writer = FifoWriter::open(daemon.fifo("t"));
+        for round in 0..8 {
+            assert_eq!(
+                reader.read_exact(1 << 18),
+                vec![b'.'; 1 << 18],
+                "{names:?}: round {round}"
+            );
+            writer.write_all(b"!");
+            let mut passed = 0;
+            loop {
+                let Taken::Bytes(piece) = reader.read_some(64 << 10) else {
+                    panic!("{names:?}: the end in round {round}");
+                };
+                passed += piece.len() as u64;
+                assert!(
+                    passed < FAIR,
+                    "{names:?}: round {round}: not within {FAIR} bytes of flood"
+                );
+                if piece.contains(&b'!') {
+                    break;
+                }
             }
         }
+        drop(writer);
+        reader.read_to_end();
+        floods.into_iter().for_each(Background::done);
+        let route = daemon.wait_for("route.a", "closed");
+        assert_eq!(route.int("acceptedBytes"), 2 * FLOOD as u64 + 8, "{route}");
+        assert_eq!(route.maybe_int("acceptedRecords"), None, "{route}");
+        daemon.finish();
     }
-    drop(writer);
-    reader.read_to_end();
-    flood.done();
-    let route = daemon.wait_for("route.a", "closed");
-    assert_eq!(route.int("acceptedBytes"), FLOOD as u64 + 8, "{route}");
-    assert_eq!(route.maybe_int("acceptedRecords"), None, "{route}");
 }
 
 /// A FIFO, a stdout, a stderr and a descriptor of its own, into one of each kind of destination.
@@ -287,7 +259,7 @@ fn ends_of_every_kind() {
         ["out", "err", "side", "fifo"].iter().all(|tag| counts[*tag] == 200),
         "{counts:?}"
     );
-    closed_with(&daemon, &[200; 4]);
+    daemon.closed_with("a", &[200; 4]);
     let copy = std::fs::read(daemon.file("copy")).expect("the copy");
     assert_eq!(LineChecker::counts(&copy), counts);
     let process = daemon.wait_for("process.checks", "finished");
@@ -343,193 +315,7 @@ fn a_last_half_line_stands_before_what_comes_next() {
     assert_eq!(reader.read_exact(10), b"half of y\n");
     drop(y);
     assert_eq!(reader.read_to_end(), b"");
-    closed_with(&daemon, &[2, 2]);
-}
-
-/// What y has written while x is within its record.
-const WAITING: &[u8] = b"first of y\nsecond of y\nthird of y\n";
-/// How much of x's record has gone out by then.
-const BEGUN: usize = 5000;
-
-/// A route of two sources: `x` has begun a record of more than max-record, and three lines of `y` wait for its end.
-struct Within {
-    daemon: Daemon,
-    out: FifoReader,
-    y: FifoWriter,
-}
-
-impl Within {
-    /// `from` is x as an endpoint, `config` what else it needs, `begin` writes the first [`BEGUN`] bytes of its record.
-    fn begun<T>(from: &str, config: &str, begin: impl FnOnce(&Daemon) -> T) -> (Within, T) {
-        let daemon = Daemon::start(&format!(
-            r#"
-            [route.a]
-            from = [{from}, {{ fifo = "y", on-eof = "close" }}]
-            to = "fifo:out"
-            framing = "lines"
-            max-record = "1KiB"
-            {config}
-            {}
-            "#,
-            Daemon::MARKER
-        ));
-        let mut out = FifoReader::open(daemon.fifo("out"));
-        let begun = begin(&daemon);
-        assert_eq!(out.read_exact(BEGUN), [b'x'; BEGUN]);
-        daemon.wait_accepted("a", BEGUN as u64);
-        let mut y = FifoWriter::open(daemon.fifo("y"));
-        y.write_all(WAITING);
-        let mut within = Within { daemon, out, y };
-        within.y_waits();
-        (within, begun)
-    }
-
-    fn of_fifo(on_eof: &str) -> (Within, FifoWriter) {
-        let from = format!("{{ fifo = \"x\", on-eof = \"{on_eof}\" }}");
-        Within::begun(&from, "", |daemon| {
-            let mut x = FifoWriter::open(daemon.fifo("x"));
-            x.write_all(&[b'x'; BEGUN]);
-            x
-        })
-    }
-
-    fn y_waits(&mut self) {
-        self.daemon.marker();
-        assert_eq!(self.out.try_read(100), Taken::Nothing, "a record of x was interrupted");
-    }
-
-    /// Waits until x's end has come in this state of its.
-    fn x_is(&self, what: &str, holds: impl Fn(&Shown) -> bool) {
-        self.daemon.wait_until("route.a", what, |route| holds(&route.source(0)));
-    }
-
-    /// The rest of x's record comes, then what has waited, then what y still writes; one record of x, over-long, and four
-    /// of y.
-    fn goes_on_with(mut self, rest: &[u8], end: impl FnOnce(&Daemon)) {
-        assert_eq!(self.out.read_exact(rest.len()), rest);
-        assert_eq!(self.out.read_exact(WAITING.len()), WAITING);
-        self.y.write_all(b"fourth of y\n");
-        assert_eq!(self.out.read_exact(12), b"fourth of y\n");
-        drop(self.y);
-        end(&self.daemon);
-        assert_eq!(self.out.read_to_end(), b"");
-        let route = closed_with(&self.daemon, &[1, 4]);
-        assert_eq!(
-            (oversized(&route.source(0)), oversized(&route.source(1))),
-            (1, 0),
-            "{route}"
-        );
-    }
-}
-
-/// It goes out in parts, with nothing between them, however long its writer takes.
-fn an_over_long_record_is_not_interrupted() {
-    let (mut within, mut x) = Within::of_fifo("close");
-    for part in [1, 1023, 1024, 1025, 60_000] {
-        x.write_all(&vec![b'x'; part]);
-        assert_eq!(within.out.read_exact(part), vec![b'x'; part]);
-        within.y_waits();
-    }
-    x.write_all(b"end\n");
-    within.goes_on_with(b"end\n", |_| drop(x));
-}
-
-fn the_end_of_a_source_ends_its_over_long_record() {
-    let (within, x) = Within::of_fifo("close");
-    drop(x);
-    within.x_is("without x", |x| x.state() == "ended");
-    within.goes_on_with(b"", |_| ());
-    // The one that waits has come to its end before.
-    let (mut within, x) = Within::of_fifo("close");
-    drop(within.y);
-    within.daemon.marker();
-    assert_eq!(within.out.try_read(100), Taken::Nothing);
-    drop(x);
-    assert_eq!(within.out.read_to_end(), WAITING);
-    closed_with(&within.daemon, &[1, 3]);
-}
-
-fn a_writer_that_leaves_does_not_end_an_over_long_record() {
-    for on_eof in ["reopen", "hold"] {
-        let (mut within, x) = Within::of_fifo(on_eof);
-        drop(x);
-        if on_eof == "reopen" {
-            within.x_is("opened again", |x| x.int("opens") == 2);
-        }
-        within.y_waits();
-        let mut x = FifoWriter::open(within.daemon.fifo("x"));
-        x.write_all(b"on");
-        assert_eq!(within.out.read_exact(2), b"on");
-        within.y_waits();
-        x.write_all(b"end\n");
-        within.goes_on_with(b"end\n", |daemon| {
-            assert!(daemon.changes("DrainRoute", json!({ "name": "a" })));
-        });
-    }
-}
-
-fn a_death_for_good_ends_an_over_long_record() {
-    let config = format!(
-        "[process.p]\ncommand = [$PEER, \"text {}\", \"hold\"]\nrestart = \"never\"\n",
-        "x".repeat(BEGUN)
-    );
-    let (within, pid) = Within::begun("\"process:p.stdout\"", &config, |daemon| daemon.pid_of("p"));
-    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("a process to kill");
-    within.goes_on_with(b"", |_| ());
-}
-
-fn the_next_life_goes_on_with_an_over_long_record() {
-    let config = format!(
-        r#"
-        [process.p]
-        command = ["sh", "-c", "if mkdir '$DIR/one' 2> /dev/null; then printf {}; else exec \"$@\"; fi", "sh", $PEER,
-            "await $DIR/run/gate", "say end", "hold"]
-        restart-delay = "1ms"
-        "#,
-        "x".repeat(BEGUN)
-    );
-    let (mut within, ()) = Within::begun("\"process:p.stdout\"", &config, |daemon| {
-        make_fifo(daemon.fifo("gate"));
-    });
-    let mut gate = FifoWriter::open(within.daemon.fifo("gate"));
-    assert_eq!(within.daemon.process("p").int("restarts"), 1);
-    within.y_waits();
-    gate.write_all(b"x");
-    within.goes_on_with(b"end\n", |daemon| {
-        assert!(daemon.changes("DrainRoute", json!({ "name": "a" })));
-    });
-}
-
-/// What is there is handed on: the record as far as it has come, then what has waited for its end.
-fn a_drain_ends_an_over_long_record() {
-    let (mut within, mut x) = Within::of_fifo("reopen");
-    within.y.write_all(b"half of y");
-    x.write_all(b"on");
-    assert_eq!(within.out.read_exact(2), b"on");
-    assert!(within.daemon.changes("DrainRoute", json!({ "name": "a" })));
-    assert_eq!(within.out.read_to_end(), [WAITING, b"half of y"].concat());
-    let route = closed_with(&within.daemon, &[1, 4]);
-    assert_eq!(oversized(&route.source(0)), 1, "{route}");
-}
-
-/// Only the law is asked of what is given up, and that the next beginning is none of a record's middle.
-fn an_abort_within_an_over_long_record_is_not_held_up() {
-    let (mut within, x) = Within::of_fifo("reopen");
-    assert!(
-        within
-            .daemon
-            .changes("DrainRoute", json!({ "name": "a", "timeoutUSec": 0 }))
-    );
-    within.daemon.wait_for("route.a", "closed");
-    within.out.read_to_end();
-    drop((x, within.y, within.out));
-    assert!(within.daemon.changes("ResumeRoute", json!({ "name": "a" })));
-    let mut out = FifoReader::open(within.daemon.fifo("out"));
-    let mut y = FifoWriter::open(within.daemon.fifo("y"));
-    y.write_all(b"again\n");
-    let seen = out.read_exact(6);
-    // What y had written before may have been left in its pipe, and no further.
-    assert!(seen == b"again\n" || WAITING.starts_with(&seen), "{seen:?}");
+    daemon.closed_with("a", &[2, 2]);
 }
 
 /// tee(1) behind a funnel: all destinations get the same stream, each source's bytes in order.
@@ -600,7 +386,7 @@ fn lines_of_several_sources_for_several_destinations() {
         let writers = NAMES.map(|name| Lines::new(name, 100_000, 21).in_background(daemon.fifo(name), COUNT));
         writers.into_iter().for_each(Background::done);
         let streams = readers.map(Background::done);
-        closed_with(&daemon, &[COUNT; 3]);
+        daemon.closed_with("a", &[COUNT; 3]);
         let copy = std::fs::read(daemon.file("copy")).expect("the copy");
         assert!(
             streams.iter().all(|stream| *stream == copy),
@@ -616,46 +402,52 @@ fn lines_of_several_sources_for_several_destinations() {
 fn a_consumer_that_is_killed_reads_on() {
     const COUNT: u64 = 400;
     const KILLS: u64 = 8;
-    let daemon = Daemon::start(&format!(
-        r#"
-        [process.p]
-        command = [$PEER, "record $DIR/record"]
-        restart-delay = "1ms"
-        restart-delay-max = "1ms"
-        start-limit = {{ burst = 0 }}
+    for most in ["128KiB", "1KiB"] {
+        let daemon = Daemon::start(&format!(
+            r#"
+            [process.p]
+            command = [$PEER, "record $DIR/record"]
+            restart-delay = "1ms"
+            restart-delay-max = "1ms"
+            start-limit = {{ burst = 0 }}
 
-        [route.a]
-        from = {}
-        to = "process:p.stdin"
-        framing = "lines"
-        max-record = "16KiB"
-        "#,
-        fifos(&["x", "y"])
-    ));
-    let mut writers = ["x", "y"].map(|name| {
-        let stream = Lines::new(name, 100_000, 31).bytes(0, COUNT);
-        let writer = FifoWriter::open(daemon.fifo(name));
-        (writer, stream)
-    });
-    for kills in 1..=KILLS {
-        let written = writers.map(|(mut writer, stream)| {
+            [route.a]
+            from = {}
+            to = "process:p.stdin"
+            framing = "lines"
+            max-record = "{most}"
+            "#,
+            fifos(&["x", "y"])
+        ));
+        // All but the last line of each: the route is not to end before the last kill.
+        let streams = ["x", "y"].map(|name| Lines::new(name, 100_000, 31).bytes(0, COUNT - 1));
+        let length: u64 = streams.iter().map(|stream| stream.len() as u64).sum();
+        let mut streams = streams.into_iter();
+        let writers = ["x", "y"].map(|name| {
+            let (path, stream) = (daemon.fifo(name), streams.next().unwrap_or_default());
             Background::run(move || {
-                let upto = stream.len() * kills as usize / (KILLS as usize + 1);
-                writer.write_all(&stream[writer.written() as usize..upto]);
-                (writer, stream)
+                let mut writer = FifoWriter::open(path);
+                writer.write_all(&stream);
+                (writer, Lines::new(name, 100_000, 31).line(COUNT - 1))
             })
         });
-        let pid = daemon.pid_of("p");
-        kill(Pid::from_raw(pid), Signal::SIGKILL).expect("a consumer to kill");
-        daemon.wait_until("process.p", "restarted", |process| process.int("restarts") >= kills);
-        writers = written.map(Background::done);
+        for kills in 1..=KILLS {
+            daemon.wait_until("route.a", "so far", |route| {
+                let read: u64 = route.list("sources").iter().map(|source| source.int("bytes")).sum();
+                read >= length * kills / (KILLS + 2)
+            });
+            let pid = daemon.pid_of("p");
+            kill(Pid::from_raw(pid), Signal::SIGKILL).expect("a consumer to kill");
+            daemon.wait_until("process.p", "restarted", |process| process.int("restarts") >= kills);
+        }
+        let last = writers.map(Background::done);
+        let last = last.map(|(mut writer, line)| Background::run(move || writer.write_all(&line)));
+        last.into_iter().for_each(Background::done);
+        daemon.closed_with("a", &[COUNT; 2]);
+        daemon.wait_for("process.p", "finished");
+        let record = std::fs::read(daemon.file("record")).expect("the record");
+        let counts = LineChecker::counts(&record);
+        assert_eq!((counts["x"], counts["y"]), (COUNT, COUNT), "{most}");
+        daemon.finish();
     }
-    let rest = writers
-        .map(|(mut writer, stream)| Background::run(move || writer.write_all(&stream[writer.written() as usize..])));
-    rest.into_iter().for_each(Background::done);
-    closed_with(&daemon, &[COUNT; 2]);
-    daemon.wait_for("process.p", "finished");
-    let record = std::fs::read(daemon.file("record")).expect("the record");
-    let counts = LineChecker::counts(&record);
-    assert_eq!((counts["x"], counts["y"]), (COUNT, COUNT));
 }

@@ -71,11 +71,6 @@ fn counts(route: &Shown) -> (u64, u64, u64) {
     )
 }
 
-/// How many records longer than max-record a source has had.
-fn oversized(source: &Shown) -> u64 {
-    source.maybe_int("oversizedRecords").unwrap_or(0)
-}
-
 /// grep --line-buffered: what is whole goes on at once, what is not waits.
 fn a_line_goes_on_when_it_is_whole() {
     let daemon = Daemon::start(&config("reopen", "framing = \"lines\""));
@@ -114,7 +109,7 @@ fn every_byte_passes_as_it_is() {
         let (out, route) = through("framing = \"lines\"", &pieces);
         assert_eq!(out, stream);
         assert_eq!(counts(&route), (lines, lines, 0), "{route}");
-        assert_eq!(oversized(&route.source(0)), 0, "{route}");
+        assert_eq!(route.source(0).oversized(), 0, "{route}");
     }
 }
 
@@ -141,7 +136,7 @@ fn lines_of_every_length() {
             let (out, route) = through(&format!("framing = \"lines\"\n{settings}"), &pieces);
             assert!(out == stream, "{settings}: {} of {} bytes", out.len(), stream.len());
             assert_eq!(counts(&route), (lines, lines, 0), "{settings}: {route}");
-            assert_eq!(oversized(&route.source(0)), over, "{settings}: {route}");
+            assert_eq!(route.source(0).oversized(), over, "{settings}: {route}");
         }
     }
 }
@@ -163,7 +158,7 @@ fn one_byte_more_than_max_record_is_over_long() {
     writer.write_all(b"\n");
     assert_eq!(reader.read_exact(1025).last(), Some(&b'\n'));
     let route = at_rest(&daemon, 1025);
-    assert_eq!((counts(&route), oversized(&route.source(0))), ((1, 1, 0), 0), "{route}");
+    assert_eq!((counts(&route), route.source(0).oversized()), ((1, 1, 0), 0), "{route}");
     writer.write_all(&[b'y'; 1025]);
     assert_eq!(reader.read_exact(1025), [b'y'; 1025]);
     let route = daemon.wait_accepted("a", 2050);
@@ -171,7 +166,7 @@ fn one_byte_more_than_max_record_is_over_long() {
     writer.write_all(b"\n");
     assert_eq!(reader.read_exact(1), b"\n");
     let route = at_rest(&daemon, 2051);
-    assert_eq!((counts(&route), oversized(&route.source(0))), ((2, 2, 0), 1), "{route}");
+    assert_eq!((counts(&route), route.source(0).oversized()), ((2, 2, 0), 1), "{route}");
     assert_eq!(route.destination(0).int("records"), 2, "{route}");
 }
 
@@ -198,8 +193,16 @@ fn an_over_long_record_goes_out_as_it_comes() {
     writer.write_all(b"\nnext\n");
     assert_eq!(reader.read_exact(6), b"\nnext\n");
     let route = at_rest(&daemon, LENGTH as u64 + 12);
-    assert_eq!((counts(&route), oversized(&route.source(0))), ((3, 3, 0), 1), "{route}");
+    assert_eq!((counts(&route), route.source(0).oversized()), ((3, 3, 0), 1), "{route}");
     assert_eq!(route.destination(0).int("records"), 3, "{route}");
+    // One right behind the end of another, read with it in one piece, waits no more than the first.
+    let behind = [&[b'y'; 5000][..], b"\n", &[b'z'; 5000]].concat();
+    writer.write_all(&behind);
+    assert_eq!(reader.read_exact(behind.len()), behind);
+    writer.write_all(b"\n");
+    assert_eq!(reader.read_exact(1), b"\n");
+    let route = at_rest(&daemon, (LENGTH + 12 + behind.len() + 1) as u64);
+    assert_eq!((counts(&route), route.source(0).oversized()), ((5, 5, 0), 3), "{route}");
 }
 
 /// Writers cut their lines where their buffers end; records are neither cut nor joined by that, whatever max-record is.
@@ -224,7 +227,7 @@ fn lines_cut_anywhere() {
             check_records(&route).expect("a route at rest");
             assert_eq!(counts(&route), (COUNT, COUNT, 0), "{route}");
             assert_eq!(
-                oversized(&route.source(0)),
+                route.source(0).oversized(),
                 lines.longer_than(most, COUNT),
                 "{framing} {most}: {route}"
             );
@@ -296,7 +299,7 @@ fn the_last_line_needs_no_end() {
             assert_eq!(out, pieces.concat());
             assert_eq!(counts(&route), (records, records, 0), "{out:?}: {route}");
             assert_eq!(route.destination(0).int("records"), records, "{out:?}: {route}");
-            assert_eq!(oversized(&route.source(0)), over, "{out:?}: {route}");
+            assert_eq!(route.source(0).oversized(), over, "{out:?}: {route}");
             assert_eq!(route.source(0).text("closeCause"), "eof", "{route}");
         }
     }
@@ -485,7 +488,7 @@ fn every_destination_counts_the_same_records() {
     let route = daemon.wait_for("route.a", "closed");
     assert_eq!(counts(&route), (COUNT, COUNT, 0), "{route}");
     assert_eq!(
-        oversized(&route.source(0)),
+        route.source(0).oversized(),
         lines.longer_than(64 << 10, COUNT),
         "{route}"
     );

@@ -27,6 +27,7 @@ mod idle;
 mod instances;
 mod keep_stdin;
 mod lines;
+mod over_long;
 mod processes;
 mod rates;
 mod relay;
@@ -66,6 +67,7 @@ const THEMES: &[Theme] = &[
     ("instances", instances::STORIES),
     ("keep_stdin", keep_stdin::STORIES),
     ("lines", lines::STORIES),
+    ("over_long", over_long::STORIES),
     ("processes", processes::STORIES),
     ("rates", rates::STORIES),
     ("relay", relay::STORIES),

@@ -81,6 +81,11 @@ impl Shown {
             .unwrap_or_else(|| panic!("no source {index} in {self}"))
     }
 
+    /// How many records longer than max-record a source has had.
+    pub fn oversized(&self) -> u64 {
+        self.maybe_int("oversizedRecords").unwrap_or(0)
+    }
+
     /// A route's destination, counted from 0.
     pub fn destination(&self, index: usize) -> Shown {
         let destinations = self.list("destinations");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Daemon, FifoReader, FifoWriter, Shown, check_law, until};
+use super::{Daemon, FifoReader, FifoWriter, Shown, check_law, check_records, until};
 
 impl Daemon {
     /// A route by which [`Daemon::marker`] goes: put it into the config.
@@ -79,6 +79,20 @@ impl Daemon {
                 format!("{subject} is not {what}, but {last}\n{}", self.log_tail())
             },
         )
+    }
+
+    /// Waits for the end of a route of records: so many of each source, all of them written to each destination.
+    pub fn closed_with(&self, route: &str, records: &[u64]) -> Shown {
+        let route = self.wait_for(&format!("route.{route}"), "closed");
+        check_records(&route).unwrap_or_else(|breach| panic!("{breach}"));
+        let sources = route.list("sources");
+        let of_sources: Vec<u64> = sources.iter().map(|source| source.int("records")).collect();
+        assert_eq!(of_sources, records, "{route}");
+        assert!(sources.iter().all(|source| source.int("partialBytes") == 0), "{route}");
+        for destination in route.list("destinations") {
+            assert_eq!(destination.int("records"), records.iter().sum::<u64>(), "{route}");
+        }
+        route
     }
 
     /// Waits until a route has read exactly this many bytes from all its sources.

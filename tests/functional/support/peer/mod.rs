@@ -10,7 +10,7 @@
 //! | `drip N CHUNK MS` | the same in chunks with pauses |
 //! | `stream-until SIGNAL PATH` | the pattern until the signal comes; then the number of bytes into PATH |
 //! | `lines N MAX SEED [TAG]` | N lines that tell whose they are (`support/lines.rs`), of at most MAX bytes, cut anywhere |
-//! | `lines-both N MAX SEED` | N of `out` to stdout, N of `err` to stderr, a piece of the one and a piece of the other |
+//! | `lines-both N MAX SEED` | N of `out` to stdout, N of `err` to stderr, in turn a few bytes to KiB of each |
 //! | `check-lines` | takes such lines from stdin to its end: whole, each writer's in order |
 //! | `say TEXT`, `text TEXT`, `complain TEXT` | a line to stdout, without its newline, a line to stderr |
 //! | `read N`, `check N [SEED]` | takes exactly N bytes from stdin, the second holds them against the pattern |

@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, raise};
 
 use super::super::clock;
-use super::super::lines::{LineChecker, Lines};
+use super::super::lines::{Dice, LineChecker, Lines};
 use super::super::pattern::Pattern;
 use super::{Stop, stream};
 
@@ -113,26 +113,20 @@ fn lines(words: &[&str]) -> Result<(), Stop> {
     lines.write(number(words, 0)?, |piece| stream::put(nix::libc::STDOUT_FILENO, piece))
 }
 
-/// Nothing that is begun on the one waits for the other: the whole of the lines is held.
+/// Both go on at the same pace, so that the one needs no more than a pipe while the other is within a line.
 fn lines_both(words: &[&str]) -> Result<(), Stop> {
     let (count, greatest, seed) = (number(words, 0)?, number(words, 1)?, number(words, 2)?);
-    let pieces = |tag: &str, seed: u64| {
-        let mut pieces = Vec::new();
-        Lines::new(tag, greatest, seed).write(count, |piece| {
-            pieces.push(piece.to_vec());
-            Ok::<(), Stop>(())
-        })?;
-        Ok::<_, Stop>(pieces)
-    };
-    let (mut out, mut err) = (pieces("out", seed)?.into_iter(), pieces("err", seed + 1)?.into_iter());
-    loop {
-        let (first, second) = (out.next(), err.next());
-        if first.is_none() && second.is_none() {
-            return Ok(());
-        }
-        stream::put(nix::libc::STDOUT_FILENO, &first.unwrap_or_default())?;
-        stream::put(nix::libc::STDERR_FILENO, &second.unwrap_or_default())?;
+    let out = Lines::new("out", greatest, seed).bytes(0, count);
+    let err = Lines::new("err", greatest, seed + 1).bytes(0, count);
+    let (mut dice, mut done) = (Dice::new(seed), 0);
+    while done < out.len().max(err.len()) {
+        let upto = done + 1 + dice.below(5000) as usize;
+        let piece = |of: &[u8]| of[done.min(of.len())..upto.min(of.len())].to_vec();
+        stream::put(nix::libc::STDOUT_FILENO, &piece(&out))?;
+        stream::put(nix::libc::STDERR_FILENO, &piece(&err))?;
+        done = upto;
     }
+    Ok(())
 }
 
 fn check_lines() -> Result<(), Stop> {
