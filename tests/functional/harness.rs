@@ -5,8 +5,9 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::support::{
-    Background, Checker, Daemon, Deadline, Dice, Ending, FifoReader, FifoWriter, LineChecker, Lines, PATIENCE, Pattern,
-    Shown, Taken, Warden, check_law, check_records, make_fifo, output_of, panics_in, stories, until,
+    Background, Checker, Daemon, Deadline, Dice, Ending, FifoReader, FifoWriter, LineChecker, Lines, Numbered,
+    PATIENCE, Pattern, Shown, Taken, Tally, Warden, came_exactly_once, check_law, check_records, each_once, make_fifo,
+    output_of, panics_in, runs, stories, try_runs, until,
 };
 
 stories!(
@@ -14,6 +15,10 @@ stories!(
     a_checker_says_what_is_lost_doubled_or_foreign,
     the_law_is_broken_by_one_byte,
     records_at_rest_are_written_or_dropped,
+    a_tally_knows_every_record_however_it_is_cut,
+    a_tally_says_what_is_torn_or_glued,
+    what_came_is_told_in_runs,
+    a_record_that_is_lost_or_doubled_is_told,
     panics_are_found_in_a_log,
     lines_are_the_same_however_they_are_cut,
     a_line_checker_says_what_is_torn_lost_doubled_or_mixed,
@@ -69,6 +74,60 @@ fn a_checker_says_what_is_lost_doubled_or_foreign() {
     torn[20] ^= 1;
     assert!(departure(&torn).contains("at offset 1020"));
     assert!(departure(&[0; 32]).contains("foreign"));
+}
+
+fn a_tally_knows_every_record_however_it_is_cut() {
+    let shape = Numbered::lines(8, 3000);
+    let mut all = Vec::new();
+    (0..200).for_each(|number| all.extend(shape.record(number)));
+    assert_eq!(all.len() as u64, shape.length_of(0..200));
+    let lengths: Vec<usize> = (0..200).map(|number| shape.length(number)).collect();
+    assert!(lengths.iter().all(|length| (8..=3000).contains(length)) && lengths[0] != lengths[1]);
+    for size in [1, 7, 4096, all.len()] {
+        let mut tally = Tally::new(shape);
+        all.chunks(size).for_each(|piece| tally.feed(piece));
+        assert_eq!(tally.bytes(), all.len() as u64);
+        assert_eq!(tally.finish(), (0..200).collect::<Vec<u64>>());
+    }
+    let with_nul = shape.ended_by(0);
+    assert!(with_nul.record(7).ends_with(&[0]) && !with_nul.record(7).contains(&b'\n'));
+}
+
+fn a_tally_says_what_is_torn_or_glued() {
+    let shape = Numbered::lines(100, 200);
+    let fault = |bytes: &[u8]| Tally::new(shape).try_feed(bytes).expect_err("a record that is none");
+    let (one, two) = (shape.record(1), shape.record(2));
+    let torn = [&one[..50], b"\n"].concat();
+    assert!(fault(&torn).contains("record 1 is another's from byte 50"));
+    let glued = [&one[..one.len() - 1], two.as_slice()].concat();
+    assert!(fault(&glued).contains("record 1 is another's from byte"));
+    assert!(fault(&one[3..]).contains("no record begins like this"));
+    assert!(fault(b"\n").contains("no record begins like this"));
+    let mut tally = Tally::new(shape);
+    tally.feed(&one);
+    let after = tally.try_feed(&two[10..]).expect_err("the end of a record");
+    assert!(after.contains("after record Some(1)"), "{after}");
+    let mut tally = Tally::new(shape);
+    tally.feed(&one[..30]);
+    let unfinished = tally.try_finish().expect_err("the end in the middle of a record");
+    assert!(unfinished.contains("after 30 bytes of a record"), "{unfinished}");
+}
+
+fn what_came_is_told_in_runs() {
+    assert_eq!(runs(&[]), []);
+    assert_eq!(runs(&[0, 1, 2, 7, 8, 10]), [0..3, 7..9, 10..11]);
+    for late in [&[0, 1, 1][..], &[0, 5, 4], &[3, 0]] {
+        assert!(try_runs(late).is_err(), "{late:?}");
+    }
+}
+
+fn a_record_that_is_lost_or_doubled_is_told() {
+    came_exactly_once(&[vec![0, 2], vec![3, 1]], 0..4);
+    let fault = |numbers: &[u64]| each_once(numbers.to_vec(), &(0..4)).expect_err("not each of them once");
+    assert!(fault(&[0, 2]).contains("lost are 2 [1, 3]"));
+    assert!(fault(&[0, 1, 2, 3, 3]).contains("doubled are 1 [3]"));
+    assert!(fault(&[0, 1, 2, 4]).contains("lost are 1 [3]"));
+    assert!(fault(&[0, 1, 2, 3, 4]).contains("came 5"));
 }
 
 fn the_law_is_broken_by_one_byte() {

@@ -7,10 +7,12 @@
 mod support;
 
 mod backpressure;
+mod balance;
 mod broadcast;
 mod cli;
 mod config_cli;
 mod control;
+mod dropping;
 mod endings;
 mod ends;
 mod exec;
@@ -35,6 +37,7 @@ mod runtime_directory;
 mod shutdown;
 mod spawn;
 mod systemd;
+mod tee;
 mod watermarks;
 mod why;
 
@@ -47,10 +50,12 @@ type Theme = (&'static str, &'static [support::Story]);
 
 const THEMES: &[Theme] = &[
     ("backpressure", backpressure::STORIES),
+    ("balance", balance::STORIES),
     ("broadcast", broadcast::STORIES),
     ("cli", cli::STORIES),
     ("config_cli", config_cli::STORIES),
     ("control", control::STORIES),
+    ("dropping", dropping::STORIES),
     ("endings", endings::STORIES),
     ("ends", ends::STORIES),
     ("exec", exec::STORIES),
@@ -75,6 +80,7 @@ const THEMES: &[Theme] = &[
     ("shutdown", shutdown::STORIES),
     ("spawn", spawn::STORIES),
     ("systemd", systemd::STORIES),
+    ("tee", tee::STORIES),
     ("watermarks", watermarks::STORIES),
     ("why", why::STORIES),
 ];

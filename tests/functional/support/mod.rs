@@ -33,6 +33,7 @@ mod fifo;
 mod law;
 mod lines;
 mod log;
+mod numbered;
 mod pattern;
 mod peer;
 mod place;
@@ -53,6 +54,7 @@ pub use fifo::{FifoReader, FifoWriter, Taken, make_fifo};
 pub use law::{check_law, check_records};
 pub use lines::{Dice, LineChecker, Lines};
 pub use log::panics_in;
+pub use numbered::{Numbered, Tally, came_exactly_once, each_once, piece_size, runs, try_runs};
 pub use pattern::{Checker, Pattern};
 pub use place::Place;
 pub use probe::Probe;
@@ -60,6 +62,12 @@ pub use run::{Finished, output_of, sluicectl, sluiced};
 pub use shown::Shown;
 pub use skip::{require_python_varlink, require_tool};
 pub use warden::{Ending, Warden};
+
+/// How many times its usual amount of data a story moves: `$SLUICED_STORY_SCALE`, 1 if it is not set.
+pub fn scale() -> u64 {
+    let text = std::env::var("SLUICED_STORY_SCALE").unwrap_or_default();
+    text.parse().unwrap_or(1).max(1)
+}
 
 /// A story's name and what it does; it fails by panicking.
 pub type Story = (&'static str, fn());

@@ -62,6 +62,14 @@ impl Probe {
         used.as_secs_f64() / window.as_secs_f64()
     }
 
+    /// Its resident memory in bytes (VmRSS); 0 when it has gone.
+    pub fn resident(self) -> u64 {
+        let text = std::fs::read_to_string(self.proc("status")).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.unwrap_or(0) * 1024
+    }
+
     /// Its open descriptors and what they are.
     pub fn descriptors(self) -> BTreeMap<i32, String> {
         let Ok(entries) = std::fs::read_dir(self.proc("fd")) else {
