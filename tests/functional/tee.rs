@@ -651,8 +651,8 @@ fn same_bytes_with(path: &str, calls: &str, fault: &str) -> Option<String> {
     Some(shown)
 }
 
-/// What a kernel, a seccomp filter or a lack of memory may answer: always, in turn, once, and after a while. A round
-/// that was begun, and cannot be ended as it began, is ended by copying.
+/// What a kernel, a seccomp filter or a lack of memory may answer: always, in turn, once, and after a while: also
+/// in the middle of a round, where some destinations have had it and some have not.
 const FAULTS: [&str; 10] = [
     "error=ENOSYS",
     "error=EINVAL",
