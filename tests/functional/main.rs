@@ -38,6 +38,7 @@ mod shutdown;
 mod spawn;
 mod systemd;
 mod tee;
+mod tee_faults;
 mod watermarks;
 mod why;
 
@@ -81,6 +82,7 @@ const THEMES: &[Theme] = &[
     ("spawn", spawn::STORIES),
     ("systemd", systemd::STORIES),
     ("tee", tee::STORIES),
+    ("tee_faults", tee_faults::STORIES),
     ("watermarks", watermarks::STORIES),
     ("why", why::STORIES),
 ];
