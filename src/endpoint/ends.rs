@@ -10,6 +10,8 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use tokio::sync::oneshot;
+
 use crate::model::{Moment, ProcessId};
 use crate::sys::errno;
 use crate::sys::fifo::Identity;
@@ -73,6 +75,9 @@ pub enum DestinationOpening {
     /// Nobody will ever read it (again). `close` tells what is left unread.
     GoneForGood,
 }
+
+/// How a reopening went. Dropped unanswered when the destination was closed before.
+pub type Reopened = oneshot::Receiver<Result<(), OpenError>>;
 
 /// A pipe's end that a process lends to its route.
 #[derive(Debug)]
@@ -191,6 +196,12 @@ pub trait Destination {
 
     /// What it was given is dropped from now on, as far as it is not written yet.
     fn abort(&mut self) {}
+
+    /// Begins to open anew what it writes to: nothing is lost, and what is not written yet goes there. `None`: there is
+    /// nothing of the kind.
+    fn reopen(&mut self) -> Option<Reopened> {
+        None
+    }
 
     /// How many of the bytes that it was given have reached their place; `None`: all of them, at once.
     fn written(&self) -> Option<u64> {

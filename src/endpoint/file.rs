@@ -2,6 +2,9 @@
 //! nobody's business.
 
 pub mod destination;
+mod progress;
+mod reopen;
+mod target;
 mod writer;
 
 use std::path::Path;

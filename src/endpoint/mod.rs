@@ -254,9 +254,14 @@ pub fn source(spec: &SourceSpec, route: &Name, around: &Surroundings) -> Option<
     }
 }
 
-/// A destination of a route, to be opened by its relay.
+/// A destination of a route, to be opened by its relay. `record_end`: the byte that ends a record, where there are records.
 #[must_use]
-pub fn destination(spec: &DestinationSpec, route: &Name, around: &Surroundings) -> Box<dyn Destination> {
+pub fn destination(
+    spec: &DestinationSpec,
+    route: &Name,
+    record_end: Option<u8>,
+    around: &Surroundings,
+) -> Box<dyn Destination> {
     let place = || format!("route {route}, {}", spec.endpoint);
     match &spec.endpoint {
         EndpointSpec::Process { .. } => Box::new(process::ends::ProcessDestination::new(spec.endpoint.to_string())),
@@ -268,6 +273,7 @@ pub fn destination(spec: &DestinationSpec, route: &Name, around: &Surroundings) 
         EndpointSpec::File(path) => Box::new(file::destination::FileDestination::new(
             path.clone(),
             spec.high_watermark,
+            record_end,
         )),
         EndpointSpec::Null => Box::new(null::destination::NullDestination::default()),
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::endpoint::ends::Lent;
+use crate::endpoint::ends::{Lent, Reopened};
 use crate::model::{CloseCause, Event, Moment, Name, ProcessId};
 
 /// Events that a relay thread may be ahead of the control plane.
@@ -22,6 +22,8 @@ pub enum Command {
     Drain(Moment, oneshot::Sender<bool>),
     /// Drop everything now.
     Abort(CloseCause, oneshot::Sender<bool>),
+    /// Open the files anew; answered at once with those that are being opened.
+    Reopen(oneshot::Sender<Vec<Reopening>>),
     /// A process lends the output of its next life.
     LendSource(usize, Lent),
     /// A process lends its input.
@@ -47,6 +49,15 @@ pub enum Command {
     ReviveDestination(usize),
     /// The daemon ends.
     Stop,
+}
+
+/// A destination that is being opened anew.
+#[derive(Debug)]
+pub struct Reopening {
+    /// Which one, as shown.
+    pub destination: Arc<str>,
+    /// How it went.
+    pub reopened: Reopened,
 }
 
 /// What must not be lost on the way to the control plane. Their number is bounded by the lives of processes and routes.

@@ -1,6 +1,9 @@
 //! Carries out what the control plane commands.
 
-use super::message::{Command, Report};
+use std::sync::Arc;
+
+use super::destination::Destination;
+use super::message::{Command, Reopening, Report};
 use super::route::RelayedRoute;
 use crate::decide::route::{DestinationPhase, Event, SourcePhase};
 use crate::endpoint::ends::Lent;
@@ -22,6 +25,9 @@ impl RelayedRoute {
             }
             Command::Drain(deadline, reply) => self.answer(&Event::Drain(deadline), reply),
             Command::Abort(cause, reply) => self.answer(&Event::Abort(cause), reply),
+            Command::Reopen(reply) => {
+                let _ = reply.send(self.reopen());
+            }
             Command::LendSource(i, lent) => {
                 self.sources[i].put_away_what_is_empty();
                 self.sources[i].kind.lend(lent);
@@ -60,6 +66,16 @@ impl RelayedRoute {
         self.untold.changed = true;
         self.publish();
         let _ = reply.send(changed);
+    }
+
+    fn reopen(&mut self) -> Vec<Reopening> {
+        let begin = |destination: &mut Destination| {
+            Some(Reopening {
+                destination: Arc::clone(&destination.name),
+                reopened: destination.kind.reopen()?,
+            })
+        };
+        self.destinations.iter_mut().filter_map(begin).collect()
     }
 
     fn lend_destination(&mut self, i: usize, lent: Lent) {

@@ -18,6 +18,7 @@ use crate::decide::rate::Bucket;
 use crate::decide::route::{Action, DestinationRule, Event, Route};
 use crate::endpoint;
 use crate::endpoint::ends::Surroundings;
+use crate::framing;
 use crate::model::{Distribution, Moment, RouteSpec, WhenFull, WhenGone};
 use crate::sys::clock;
 use crate::transport::{CHUNK, Chooser, Tee};
@@ -95,7 +96,7 @@ impl RelayedRoute {
             .collect();
         let destinations: Vec<Destination> = std::iter::zip(&spec.to, names.destinations)
             .map(|(destination, shown)| {
-                let kind = endpoint::destination(destination, &spec.name, around);
+                let kind = endpoint::destination(destination, &spec.name, framing::terminator(spec.framing), around);
                 Destination::new(shown.name, kind, &spec, destination)
             })
             .collect();

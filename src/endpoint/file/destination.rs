@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::writer::{self, Outcome, Progress};
-use crate::endpoint::ends::{Destination, DestinationOpening, OpenError};
+use super::progress::{Outcome, Progress};
+use super::{reopen, writer};
+use crate::endpoint::ends::{Destination, DestinationOpening, OpenError, Reopened};
 use crate::sys::pipe;
 use crate::transport::WriteEnd;
 
@@ -18,6 +19,7 @@ use crate::transport::WriteEnd;
 pub struct FileDestination {
     path: PathBuf,
     high_watermark: u64,
+    record_end: Option<u8>,
     progress: Option<Arc<Progress>>,
     /// Of the writers before this one.
     written_before: u64,
@@ -35,12 +37,14 @@ enum State {
 }
 
 impl FileDestination {
-    /// The staging pipe is not larger than the high watermark, as far as the kernel has pipes so small.
+    /// The staging pipe is not larger than the high watermark, as far as the kernel has pipes so small. A reopening does
+    /// not cut what ends with `record_end`.
     #[must_use]
-    pub fn new(path: PathBuf, high_watermark: u64) -> FileDestination {
+    pub fn new(path: PathBuf, high_watermark: u64, record_end: Option<u8>) -> FileDestination {
         FileDestination {
             path,
             high_watermark,
+            record_end,
             progress: None,
             written_before: 0,
             state: State::Unopened,
@@ -56,8 +60,8 @@ impl FileDestination {
         }
         pipe::set_nonblocking(&write, true).map_err(failed)?;
         let end = WriteEnd::new(write).map_err(failed)?;
-        let progress = Arc::new(Progress::default());
-        writer::start(self.path.clone(), read, Arc::clone(&progress)).map_err(failed)?;
+        let progress = Arc::new(Progress::new(self.record_end));
+        writer::start(&self.path, read, Arc::clone(&progress)).map_err(failed)?;
         self.written_before = self.written().unwrap_or(0);
         self.progress = Some(progress);
         Ok(end)
@@ -118,6 +122,12 @@ impl Destination for FileDestination {
         if let Some(progress) = &self.progress {
             progress.stop();
         }
+    }
+
+    fn reopen(&mut self) -> Option<Reopened> {
+        let open = matches!(self.state, State::Opening(_) | State::Lent);
+        let progress = self.progress.as_ref().filter(|_| open)?;
+        Some(reopen::begin(&self.path, progress))
     }
 
     fn written(&self) -> Option<u64> {
