@@ -53,6 +53,8 @@ pub(super) enum Verb {
     Restart(Process),
     /// Send a signal to a process
     Signal(Signal),
+    /// Open all files of routes anew, after they were renamed (log rotation)
+    Reopen,
     /// Say why a route does not move, down to the root cause
     Why(Route),
     /// Show the state of all, and with --follow what happens from now on

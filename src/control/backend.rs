@@ -37,6 +37,8 @@ pub trait Backend: 'static {
     async fn restart_process(&self, name: &str, wait: bool) -> Result<bool, Error>;
     /// SignalProcess. A signal that does not exist is [`Error::InvalidParameter`] of `signal`.
     async fn signal_process(&self, name: &str, signal: &str) -> Result<(), Error>;
+    /// ReopenFiles: how many files were opened anew.
+    async fn reopen_files(&self, wait: bool) -> Result<u64, Error>;
     /// Explain: the causes of a route's state, root cause last (else [`Error::NoSuchRoute`]).
     async fn explain(&self, route: &str) -> Result<Vec<Cause>, Error>;
     /// GetConfig.

@@ -25,12 +25,12 @@ methods! {
     GET_STATUS = "GetStatus", LIST_ROUTES = "ListRoutes", LIST_PROCESSES = "ListProcesses",
     PAUSE_ROUTE = "PauseRoute", RESUME_ROUTE = "ResumeRoute", DRAIN_ROUTE = "DrainRoute",
     START_PROCESS = "StartProcess", STOP_PROCESS = "StopProcess", RESTART_PROCESS = "RestartProcess",
-    SIGNAL_PROCESS = "SignalProcess", GET_CONFIG = "GetConfig", EXPLAIN = "Explain",
+    SIGNAL_PROCESS = "SignalProcess", REOPEN_FILES = "ReopenFiles", GET_CONFIG = "GetConfig", EXPLAIN = "Explain",
     MONITOR = "Monitor", SHUTDOWN = "Shutdown",
 }
 
 /// Promised, and answered with `MethodNotImplemented`; not in the IDL, which describes what works.
-pub const NOT_IMPLEMENTED: [&str; 3] = ["Reload", "Upgrade", "ReopenFiles"];
+pub const NOT_IMPLEMENTED: [&str; 2] = ["Reload", "Upgrade"];
 
 /// No parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +120,14 @@ pub struct Interface {
 pub struct Changed {
     /// False when it was so already.
     pub changed: bool,
+}
+
+/// ReopenFiles' reply.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reopened {
+    /// How many files.
+    pub reopened: u64,
 }
 
 /// ListRoutes' reply.

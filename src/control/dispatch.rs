@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::backend::{Backend, Subscription};
-use super::call::{Causes, Changed, ConfigFiles, Description, Info, Nothing, RELAY, SERVICE};
+use super::call::{Causes, Changed, ConfigFiles, Description, Info, Nothing, RELAY, Reopened, SERVICE};
 use super::error::Error;
 use super::request::Call;
 use super::types::{Process, Route};
@@ -41,6 +41,9 @@ pub(super) async fn perform<B: Backend>(backend: &B, call: Call) -> Result<Answe
         Call::StopProcess { name, wait } => changed(backend.stop_process(&name, wait).await),
         Call::RestartProcess { name, wait } => changed(backend.restart_process(&name, wait).await),
         Call::SignalProcess { name, signal } => nothing(backend.signal_process(&name, &signal).await),
+        Call::ReopenFiles { wait } => one(&Reopened {
+            reopened: backend.reopen_files(wait).await?,
+        }),
         Call::Explain(route) => one(&Causes {
             causes: backend.explain(&route).await?,
         }),

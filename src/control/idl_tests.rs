@@ -262,6 +262,7 @@ fn the_methods_are_those_of_the_idl() {
     hold(call::STOP_PROCESS, waited, changed);
     hold(call::RESTART_PROCESS, waited, changed);
     hold(call::SIGNAL_PROCESS, Idl::hold::<call::Signal>, nothing);
+    hold(call::REOPEN_FILES, nothing, Idl::hold::<call::Reopened>);
     hold(call::EXPLAIN, Idl::hold::<call::Explain>, Idl::hold::<call::Causes>);
     hold(call::GET_CONFIG, nothing, Idl::hold::<call::ConfigFiles>);
     hold(call::MONITOR, Idl::hold::<call::Monitor>, Idl::hold::<Event>);

@@ -50,6 +50,9 @@ pub(super) enum Call {
         name: String,
         signal: String,
     },
+    ReopenFiles {
+        wait: bool,
+    },
     Explain(String),
     GetConfig,
     Monitor(Option<Vec<String>>),
@@ -63,7 +66,8 @@ impl Call {
             Call::DrainRoute { wait, .. }
             | Call::StartProcess { wait, .. }
             | Call::StopProcess { wait, .. }
-            | Call::RestartProcess { wait, .. } => *wait,
+            | Call::RestartProcess { wait, .. }
+            | Call::ReopenFiles { wait } => *wait,
             _ => false,
         }
     }
@@ -174,6 +178,7 @@ fn parse_relay(method: &str, short: &str, parameters: Map<String, Value>, oneway
                 signal: of.signal,
             }
         }
+        "ReopenFiles" => typed::<call::Nothing>(parameters).map(|_| Call::ReopenFiles { wait: !oneway })?,
         "Explain" => Call::Explain(route(typed::<call::Explain>(parameters)?.route)?),
         "GetConfig" => typed::<call::Nothing>(parameters).map(|_| Call::GetConfig)?,
         "Monitor" => Call::Monitor(subjects(typed::<call::Monitor>(parameters)?.subjects)?),

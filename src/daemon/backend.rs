@@ -315,6 +315,10 @@ impl Backend for Control {
         }
     }
 
+    async fn reopen_files(&self, wait: bool) -> Result<u64, Error> {
+        self.daemon.reopen_files(wait).await
+    }
+
     async fn explain(&self, route: &str) -> Result<Vec<types::Cause>, Error> {
         self.route(route)?;
         self.settle(self.daemon.routes.iter()).await;

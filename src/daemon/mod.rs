@@ -13,6 +13,7 @@ mod explain;
 mod journal;
 mod lock;
 mod log;
+mod reopen;
 mod run;
 mod service;
 mod shutdown;

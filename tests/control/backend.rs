@@ -202,6 +202,9 @@ impl Backend for Memory {
         self.signals.borrow_mut().push(signal.into());
         Ok(())
     }
+    async fn reopen_files(&self, wait: bool) -> Result<u64, Error> {
+        Ok(2 + u64::from(self.until_released(wait && self.paused.get()).await))
+    }
     async fn explain(&self, route: &str) -> Result<Vec<Cause>, Error> {
         Self::known_route(route)?;
         let cause = |subject: &str, text: &str, since_usec| Cause {

@@ -92,6 +92,8 @@ fn the_verbs_do_what_they_say() {
         (&["--no-wait", "stop", "web"], "process web is being stopped\n"),
         (&["signal", "web", "HUP"], ""),
         (&["config"], "# /etc/a.toml\n[daemon]\n\\u{7}\n"),
+        (&["reopen"], "3 files are reopened\n"),
+        (&["--json", "reopen"], "{\"reopened\":3}\n"),
         (&["shutdown"], "the daemon is stopping\n"),
     ] {
         assert_eq!(text(&on(&server, arguments)), says, "{arguments:?}");

@@ -22,6 +22,7 @@ mod fan_in;
 mod faults;
 mod fifo;
 mod fifo_peers;
+mod files;
 mod grandchildren;
 mod harness;
 mod hostile;
@@ -66,6 +67,7 @@ const THEMES: &[Theme] = &[
     ("faults", faults::STORIES),
     ("fifo", fifo::STORIES),
     ("fifo_peers", fifo_peers::STORIES),
+    ("files", files::STORIES),
     ("grandchildren", grandchildren::STORIES),
     ("harness", harness::STORIES),
     ("hostile", hostile::STORIES),

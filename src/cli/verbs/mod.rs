@@ -5,6 +5,7 @@ mod drain;
 mod events;
 mod pause;
 mod processes;
+mod reopen;
 mod restart;
 mod resume;
 mod routes;
@@ -32,6 +33,7 @@ pub(super) fn run(session: &mut Session, verb: Verb) -> Result<(), Failure> {
         Verb::Stop(of) => stop::run(session, of.name),
         Verb::Restart(of) => restart::run(session, of.name),
         Verb::Signal(of) => signal::run(session, of.name, of.signal),
+        Verb::Reopen => reopen::run(session),
         Verb::Why(of) => why::run(session, of.name),
         Verb::Events(of) => events::run(session, of),
         Verb::Config => config::run(session),

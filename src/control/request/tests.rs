@@ -135,4 +135,9 @@ fn a_call_without_reply_does_not_wait() {
     assert_eq!(call(true), (true, false, Ok(false)));
     assert_eq!(call(false), (false, true, Ok(true)));
     assert!(read(br#"{"method":5,"oneway":true}"#).oneway);
+    let reopen = |oneway| format!(r#"{{"method":"io.sluiced.Relay.ReopenFiles","oneway":{oneway}}}"#);
+    for oneway in [true, false] {
+        let call = read(reopen(oneway).as_bytes()).call;
+        assert_eq!(call, Ok(Call::ReopenFiles { wait: !oneway }));
+    }
 }

@@ -1,6 +1,7 @@
 //! What a story needs of the machine. Missing: SKIPPED is printed, and where `CI` is set the story fails.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Whether a program is in the PATH. `if !require_tool("strace") { return; }`
 pub fn require_tool(program: &str) -> bool {
@@ -10,6 +11,16 @@ pub fn require_tool(program: &str) -> bool {
         || skipped(&format!(
             "{program} is not in the PATH; tests/install-tools.sh installs it"
         ))
+}
+
+/// Whether a tmpfs can be mounted where nobody else sees it.
+pub fn require_tmpfs() -> bool {
+    let script = "mount -t tmpfs tmpfs /mnt";
+    let tried = Command::new("unshare")
+        .args(["-m", "--propagation", "private", "sh", "-c", script])
+        .stderr(Stdio::null())
+        .status();
+    tried.is_ok_and(|status| status.success()) || skipped("a mount namespace of its own needs root (CAP_SYS_ADMIN)")
 }
 
 /// The Python that has PyPI's `varlink`, as `tests/install-tools.sh` puts it.
