@@ -15,7 +15,7 @@ use crate::endpoint::ends::{OpenError, Reopened};
 
 /// How long the end of a record is waited for. The rest of one that the relay has begun comes as fast as it is written,
 /// but a last line without newline may be all for today.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Begins it. The answer comes when the next write(2) goes to the new file.
 pub(super) fn begin(path: &Path, progress: &Arc<Progress>) -> Reopened {
