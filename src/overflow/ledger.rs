@@ -60,10 +60,8 @@ struct Dropped {
 /// What is to be done with the bytes of what was offered, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admission {
-    /// Append the terminator, by itself.
-    pub terminate: bool,
-    /// Append this part of what was offered.
-    pub keep: Range<usize>,
+    /// Append these parts of what was offered.
+    pub keep: Vec<Range<usize>>,
     /// Take so many bytes out of the queue, behind those of a begun record (`begun_bytes`).
     pub cut: u64,
     /// How much was dropped by it in all.
@@ -147,66 +145,86 @@ impl Ledger {
     /// Units come; the policy decides about each.
     pub fn admit(&mut self, units: impl Iterator<Item = Unit>, rule: &Rule) -> Admission {
         self.dropped = Dropped::default();
-        let mut admission = Admission {
-            terminate: false,
-            keep: 0..0,
-            cut: 0,
-            bytes: 0,
-            records: 0,
-        };
-        let mut offered = 0;
+        let mut keep: Vec<Range<usize>> = Vec::new();
+        let mut at = 0;
         for unit in units {
-            let begin = offered;
-            offered += unit.len;
-            if self.accepts(rule) {
-                self.push(unit);
-                // What is kept is one piece: nothing is accepted any more behind what was refused for want of room.
-                if admission.keep.is_empty() {
-                    admission.keep.start = begin;
+            let kept = self.offer(unit, rule);
+            let end = at + unit.len;
+            for part in [at..at + kept.front, end - kept.back..end] {
+                match keep.last_mut() {
+                    _ if part.is_empty() => {}
+                    Some(last) if last.end == part.start => last.end = part.end,
+                    _ => keep.push(part),
                 }
-                admission.keep.end = offered;
-            } else {
-                admission.terminate |= self.refuse(unit);
             }
+            at = end;
         }
         let dropped = std::mem::take(&mut self.dropped);
-        admission.cut = dropped.queued;
-        admission.bytes = dropped.bytes;
-        admission.records = dropped.records;
-        admission
-    }
-
-    fn accepts(&mut self, rule: &Rule) -> bool {
-        match self.newest {
-            Newest::Ended => {
-                let room = make_room(self, rule);
-                if !room {
-                    self.dropped.records += 1;
-                    self.newest = Newest::Refused;
-                }
-                room
-            }
-            Newest::Kept if rule.may_grow(self.queued) => true,
-            Newest::Kept => {
-                self.dropped.records += 1;
-                self.newest = Newest::Torn;
-                false
-            }
-            Newest::Torn | Newest::Refused => false,
+        Admission {
+            keep,
+            cut: dropped.queued,
+            bytes: dropped.bytes,
+            records: dropped.records,
         }
     }
 
-    /// A unit is dropped; true when its terminator is kept, since the beginning of its record was.
-    fn refuse(&mut self, unit: Unit) -> bool {
-        let terminate = self.newest == Newest::Torn && unit.last;
-        self.dropped.bytes += unit.len as u64 - u64::from(terminate);
-        if terminate {
-            self.enter(1, End::Torn);
+    fn offer(&mut self, unit: Unit, rule: &Rule) -> Parts {
+        match self.newest {
+            Newest::Ended => {
+                if !make_room(self, rule) {
+                    self.dropped.records += 1;
+                    self.newest = Newest::Refused;
+                    return self.refuse(unit);
+                }
+                // A record that is here as a whole is not torn.
+                self.keep_or_tear(unit, rule, unit.last)
+            }
+            Newest::Kept => self.keep_or_tear(unit, rule, false),
+            Newest::Torn | Newest::Refused => self.refuse(unit),
+        }
+    }
+
+    fn keep_or_tear(&mut self, unit: Unit, rule: &Rule, in_any_case: bool) -> Parts {
+        let room = rule.room_to_grow(self.queued);
+        if !in_any_case && unit.len as u64 > room {
+            return self.tear(unit, room);
+        }
+        self.push(unit);
+        Parts {
+            front: unit.len,
+            back: 0,
+        }
+    }
+
+    /// The record of a unit grows too long: from here on it is dropped, up to its terminator.
+    fn tear(&mut self, unit: Unit, room: u64) -> Parts {
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        // The terminator is kept in any case.
+        let front = room.min(unit.len - usize::from(unit.last));
+        if front > 0 {
+            self.enter(front, End::No);
+        }
+        self.dropped.records += 1;
+        self.newest = Newest::Torn;
+        let rest = Unit {
+            len: unit.len - front,
+            last: unit.last,
+        };
+        let back = self.refuse(rest).back;
+        Parts { front, back }
+    }
+
+    /// A unit is dropped, but for its terminator where the beginning of its record was kept.
+    fn refuse(&mut self, unit: Unit) -> Parts {
+        let back = usize::from(self.newest == Newest::Torn && unit.last);
+        self.dropped.bytes += (unit.len - back) as u64;
+        if back > 0 {
+            self.enter(back, End::Torn);
         }
         if unit.last {
             self.newest = Newest::Ended;
         }
-        terminate
+        Parts { front: 0, back }
     }
 
     /// Drops the oldest record that was not begun; false when there is none.
@@ -301,4 +319,10 @@ impl Ledger {
         *self = Ledger::new(self.chunks);
         Handed { units, begun, records }
     }
+}
+
+/// So many bytes of a unit are kept, from its front and from its back.
+struct Parts {
+    front: usize,
+    back: usize,
 }

@@ -32,8 +32,15 @@ impl Rule {
         queued + self.elsewhere <= self.high
     }
 
-    fn may_grow(&self, queued: u64) -> bool {
-        self.policy == WhenFull::Block || queued + self.elsewhere <= self.high.saturating_add(self.grace)
+    /// By how much a record that was accepted may grow yet.
+    fn room_to_grow(&self, queued: u64) -> u64 {
+        match self.policy {
+            WhenFull::Block => u64::MAX,
+            WhenFull::DropNewest | WhenFull::DropOldest => self
+                .high
+                .saturating_add(self.grace)
+                .saturating_sub(queued + self.elsewhere),
+        }
     }
 }
 

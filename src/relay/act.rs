@@ -74,7 +74,8 @@ impl RelayedRoute {
         }
         let accepted = self.accepted;
         let destination = &mut self.destinations[i];
-        let dropped_bytes = destination.end(cause.clone(), accepted);
+        destination.end(cause.clone(), accepted);
+        let dropped_bytes = destination.dropped_in_this_life();
         let unread_bytes = destination.unread.filter(|unread| *unread > 0);
         let subject = Subject::Endpoint(self.spec.name.clone(), destination.name.clone());
         let text = destination.failure.take();

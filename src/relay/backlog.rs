@@ -3,12 +3,12 @@
 use bytes::Bytes;
 
 use crate::decide::dropping::Dropped;
-use crate::framing::{Unit, Units, terminator};
+use crate::framing::{Unit, Units};
 use crate::model::{DestinationSpec, Framing, RouteSpec, WhenFull};
 use crate::overflow::{Handed, Ledger, Rule};
 use crate::transport::{Chunk, Queue};
 
-/// A record that was accepted may grow beyond the high watermark by so many times `max-record`, in parts.
+/// With `block`, a record that is dealt out in parts may grow beyond the high watermark by so many times `max-record`.
 const GRACE: u64 = 16;
 
 /// What goes on from a source at once: some records, or a part of one, or bytes that are none.
@@ -36,7 +36,6 @@ pub(super) struct Backlog {
     ledger: Option<Ledger>,
     policy: WhenFull,
     grace: u64,
-    terminator: Option<u8>,
 }
 
 /// What became of a batch that could not be written at once.
@@ -55,8 +54,10 @@ impl Backlog {
             queue: Queue::default(),
             ledger,
             policy: destination.when_full,
-            grace: route.max_record.saturating_mul(GRACE),
-            terminator: terminator(route.framing),
+            grace: match destination.when_full {
+                WhenFull::Block => route.max_record.saturating_mul(GRACE),
+                WhenFull::DropNewest | WhenFull::DropOldest => route.max_record,
+            },
         }
     }
 
@@ -73,7 +74,7 @@ impl Backlog {
         &self.queue
     }
 
-    /// How far a record may make it grow, in bytes.
+    /// How far the parts of one record may make it grow, in bytes.
     pub fn most(&self, high: u64) -> u64 {
         high.saturating_add(self.grace)
     }
@@ -142,11 +143,9 @@ impl Backlog {
             grace: self.grace,
         };
         let admission = ledger.admit(units, &rule);
-        if let (true, Some(terminator)) = (admission.terminate, self.terminator) {
-            self.queue.push_bytes(&[terminator]);
+        for kept in admission.keep {
+            self.queue.push(chunk, at + kept.start..at + kept.end);
         }
-        self.queue
-            .push(chunk, at + admission.keep.start..at + admission.keep.end);
         self.queue.cut(ledger.begun_bytes(), admission.cut);
         Dropped {
             bytes: admission.bytes,

@@ -8,6 +8,9 @@ use crate::decide::dropping::Dropped;
 use crate::decide::route::Event;
 use crate::framing::Unit;
 
+/// However little room there is, so much is read of a source that may be read.
+const LEAST: usize = 4096;
+
 impl RelayedRoute {
     /// Whether what is read from a source has somewhere to go.
     pub(super) fn may_deal(&self, i: usize) -> bool {
@@ -18,8 +21,25 @@ impl RelayedRoute {
                 destination.queued() <= destination.backlog.most(destination.mark.high())
             }
             Some(Tie::Lost(_)) => true,
-            None => (0..self.destinations.len()).any(|to| self.machine.takes_a_share(to) && !self.is_tied(to, i)),
+            None => (0..self.destinations.len()).any(|to| self.machine.gets_a_share(to) && !self.is_tied(to, i)),
         }
+    }
+
+    /// How much may be read of a source so that for each record of it there is somebody who has room.
+    pub(super) fn room_to_deal(&self, i: usize) -> usize {
+        let there = (0..self.destinations.len()).filter(|to| self.machine.gets_a_share(*to) && !self.is_tied(*to, i));
+        let room = there.map(|to| {
+            let destination = &self.destinations[to];
+            destination
+                .mark
+                .high()
+                .saturating_add(1)
+                .saturating_sub(destination.queued())
+        });
+        let room = room
+            .fold(0, u64::saturating_add)
+            .saturating_sub(self.sources[i].framer.partial());
+        usize::try_from(room).unwrap_or(usize::MAX).max(LEAST)
     }
 
     /// Whether another source is in the middle of a record to it.
@@ -73,14 +93,14 @@ impl RelayedRoute {
     /// The one with the least queued of those that take; in turn, where several have as little. `Err`: everybody has
     /// ended, and it is lost with this one.
     fn next_to_deal_to(&mut self, i: usize) -> Result<usize, usize> {
-        if let Some(to) = self.least_queued(i, |route, to| route.machine.takes_a_share(to) && route.has_room(to)) {
+        if let Some(to) = self.least_queued(i, |route, to| route.machine.gets_a_share(to) && route.has_room(to)) {
             return Ok(to);
         }
         // What was just dealt out may be written at once. An error comes again at the end of the deal.
         for destination in &mut self.destinations {
             let _ = destination.flush(TURN);
         }
-        let takes = |route: &RelayedRoute, to: usize| route.machine.takes_a_share(to);
+        let takes = |route: &RelayedRoute, to: usize| route.machine.gets_a_share(to);
         let is_there = |route: &RelayedRoute, to: usize| !route.machine.destination(to).has_ended();
         self.least_queued(i, |route, to| takes(route, to) && route.has_room(to))
             .or_else(|| self.least_queued(i, takes))
@@ -151,7 +171,7 @@ impl RelayedRoute {
     /// Who gets a record that somebody else cannot get any more.
     fn heir(&mut self) -> Option<usize> {
         let nobody = self.sources.len();
-        let takes = |route: &RelayedRoute, to: usize| route.machine.takes_a_share(to);
+        let takes = |route: &RelayedRoute, to: usize| route.machine.gets_a_share(to);
         let is_there = |route: &RelayedRoute, to: usize| !route.machine.destination(to).has_ended();
         self.least_queued(nobody, takes)
             .or_else(|| self.least_queued(nobody, is_there))

@@ -30,6 +30,8 @@ pub(super) struct Destination {
     /// Of those, where there are records: how many have left whole.
     pub records: u64,
     pub dropped: Dropped,
+    /// Of those bytes, those of earlier lives.
+    dropped_before: u64,
     /// What is told of dropping.
     pub dropping: Dropping,
     pub from: u64,
@@ -71,6 +73,7 @@ impl Destination {
             sent: 0,
             records: 0,
             dropped: Dropped::default(),
+            dropped_before: 0,
             dropping: Dropping::default(),
             from: 0,
             upto: None,
@@ -203,8 +206,13 @@ impl Destination {
         self.queued() == 0 && (self.end.is_some() || self.kind.unread() == 0)
     }
 
-    /// It is over: what is queued is dropped and counted, and its end closed. How much was dropped.
-    pub fn end(&mut self, cause: CloseCause, accepted: u64) -> u64 {
+    /// Dropped since it was opened last after an end.
+    pub fn dropped_in_this_life(&self) -> u64 {
+        self.dropped.bytes - self.dropped_before
+    }
+
+    /// It is over: what is queued is dropped and counted, and its end closed.
+    pub fn end(&mut self, cause: CloseCause, accepted: u64) {
         if self.queued() > 0 {
             self.kind.abort();
         }
@@ -218,7 +226,6 @@ impl Destination {
         self.refused = false;
         self.mark.on(0);
         self.close_cause = Some(cause);
-        dropped.bytes
     }
 
     /// It is opened again after it had ended: what was accepted meanwhile was never meant for it.
@@ -226,6 +233,7 @@ impl Destination {
         if let Some(upto) = self.upto.take() {
             self.from += accepted - upto;
         }
+        self.dropped_before = self.dropped.bytes;
         self.unread = None;
         self.close_cause = None;
         self.kind.revive();

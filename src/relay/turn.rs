@@ -3,7 +3,7 @@
 use super::route::RelayedRoute;
 use crate::decide::route::{DestinationPhase, Event, SourcePhase};
 use crate::endpoint::ends::OpenError;
-use crate::model::{CloseCause, EventDetail, Subject};
+use crate::model::{CloseCause, Distribution, EventDetail, Subject};
 use crate::sys::{clock, pipe};
 use crate::transport::{CHUNK, Choice, Took};
 
@@ -91,7 +91,11 @@ impl RelayedRoute {
     /// `None`: nothing can be read from it now.
     fn copy_from(&mut self, i: usize) -> Option<usize> {
         self.sources[i].end.as_ref()?;
-        let wanted = self.sources[i].most(CHUNK);
+        let chunk = match self.spec.distribution {
+            Distribution::Broadcast => CHUNK,
+            Distribution::Balance => self.room_to_deal(i).min(CHUNK),
+        };
+        let wanted = self.sources[i].most(chunk);
         let most = self.allowed(wanted);
         if wanted == 0 {
             self.found_nothing(i);

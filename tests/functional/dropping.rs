@@ -535,6 +535,19 @@ fn a_long_record_is_cut_and_never_glued() {
             // One part above high, and the end of one that was cut.
             is_bounded(&route.destination(0), 4 * KIB + 1);
         }
+        // Once there is room, what follows a cut one arrives, and is not glued to it.
+        until(
+            || {
+                while let Taken::Bytes(piece) = reader.try_read(65536) {
+                    arrived.extend(piece);
+                }
+                (daemon.route("a").destination(0).int("queuedBytes") == 0).then_some(())
+            },
+            || "the queue is not written out".to_owned(),
+        );
+        shape.write(&mut writer, rounds * each..rounds * each + 1);
+        written += shape.length_of(rounds * each..rounds * each + 1);
+        daemon.wait_accepted("a", written);
         drop(writer);
         arrived.extend(reader.read_to_end());
         let (numbers, cut) = taken_apart(shape, &arrived);

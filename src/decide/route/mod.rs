@@ -408,11 +408,11 @@ impl Route {
         self.phase == Phase::Running && self.may_read(i)
     }
 
-    /// Whether a destination takes what is dealt out now.
+    /// Whether a destination is there to be dealt something, full or not.
     #[must_use]
-    pub fn takes_a_share(&self, i: usize) -> bool {
+    pub fn gets_a_share(&self, i: usize) -> bool {
         let (rule, phase) = &self.destinations[i];
-        reasons::takes_a_share(*rule, phase)
+        matches!(phase, DestinationPhase::Open { .. }) || reasons::takes_a_share(*rule, phase)
     }
 
     /// Whether bytes may be taken from a source now; also while it is drained.
