@@ -8,7 +8,8 @@ use super::root::Root;
 use super::section::{Entry, Field, Section};
 use super::shape;
 use crate::model::{
-    LimitSpec, Name, OutputPolicy, ProcessSpec, Readiness, Restart, StartLimit, StopSignal, SuccessExit,
+    LimitSpec, LimitedResource, Name, OutputPolicy, ProcessSpec, Readiness, Restart, StartLimit, StopSignal,
+    SuccessExit,
 };
 
 /// A process's table.
@@ -74,7 +75,7 @@ fn spec(name: Name, section: &Section<'_>, report: &mut Report<'_>) -> ProcessSp
         clear_environment: section.or("clear-environment", false, report),
         user: section.maybe("user", report).map(|Word(name)| name),
         group: section.maybe("group", report).map(|Word(name)| name),
-        umask: section.maybe("umask", report).map(|Mode(mask)| mask),
+        umask: umask(section, report),
         no_new_privileges: section.or("no-new-privileges", false, report),
         limits: limits(section, report),
         nice: nice(section, report),
@@ -149,6 +150,18 @@ fn environment(section: &Section<'_>, report: &mut Report<'_>) -> Vec<(String, S
     read
 }
 
+fn umask(section: &Section<'_>, report: &mut Report<'_>) -> Option<u32> {
+    let Field::Given(Mode(mask), at) = section.field("umask", report) else {
+        return None;
+    };
+    if mask > 0o777 {
+        let message = "`umask` has bits beyond 0777, which umask(2) does not know";
+        report.error(at, message, "write the permission bits to take away: \"0027\"");
+        return None;
+    }
+    Some(mask)
+}
+
 fn limits(section: &Section<'_>, report: &mut Report<'_>) -> Vec<LimitSpec> {
     let Some(entry) = section.entry("limits") else {
         return Vec::new();
@@ -157,14 +170,12 @@ fn limits(section: &Section<'_>, report: &mut Report<'_>) -> Vec<LimitSpec> {
     let Some(entries) = entry.value.expect_table("limits", help, report) else {
         return Vec::new();
     };
-    if entries.is_empty() || !section.has_effect("limits", entry.value.place(), report) {
-        return Vec::new();
-    }
     let table = Section::new(&shape::LIMITS, entry.at, entries, report);
     let limits = table.entries().into_iter().filter_map(|entry| {
         let Limit { soft, hard } = entry.value.read(entry.key, report)?;
+        let (_, resource) = LimitedResource::WRITTEN.iter().find(|(name, _)| *name == entry.key)?;
         Some(LimitSpec {
-            resource: entry.key.to_owned(),
+            resource: *resource,
             soft,
             hard,
         })

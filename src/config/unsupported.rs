@@ -6,12 +6,6 @@ use super::shape::{CONTROL, PROCESS, Shape};
 const KEYS: &[(&Shape, &str)] = &[
     (&CONTROL, "group"),
     (&CONTROL, "read-group"),
-    (&PROCESS, "user"),
-    (&PROCESS, "group"),
-    (&PROCESS, "umask"),
-    (&PROCESS, "no-new-privileges"),
-    (&PROCESS, "limits"),
-    (&PROCESS, "nice"),
     (&PROCESS, "ready"),
     (&PROCESS, "ready-timeout"),
     (&PROCESS, "watchdog"),

@@ -5,6 +5,7 @@
 pub mod amount;
 mod event;
 mod gate;
+mod limit;
 mod moment;
 mod name;
 mod snapshot;
@@ -13,12 +14,13 @@ mod state;
 
 pub use event::{Event, EventDetail, Subject};
 pub use gate::PauseReasons;
+pub use limit::{LimitSpec, LimitedResource};
 pub use moment::Moment;
 pub use name::{InvalidName, Name, ProcessId};
 pub use snapshot::{DestinationSnapshot, ProcessSnapshot, RouteSnapshot, SourceSnapshot};
 pub use spec::{
-    Config, ConfigFile, ControlSpec, DaemonSpec, DestinationSpec, Distribution, EndpointSpec, FifoSpec, Framing,
-    LimitSpec, OnEof, OutputPolicy, Owner, PathChoice, ProcessSpec, Readiness, Restart, RouteSpec, SourceSpec,
-    StartLimit, StopSignal, Stream, SuccessExit, WhenFull, WhenGone,
+    Config, ConfigFile, ControlSpec, DaemonSpec, DestinationSpec, Distribution, EndpointSpec, FifoSpec, Framing, OnEof,
+    OutputPolicy, Owner, PathChoice, ProcessSpec, Readiness, Restart, RouteSpec, SourceSpec, StartLimit, StopSignal,
+    Stream, SuccessExit, WhenFull, WhenGone,
 };
 pub use state::{CloseCause, DestinationState, Exit, PathKind, PauseReason, ProcessState, RouteState, SourceState};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Name, ProcessId};
+use super::{LimitSpec, LimitedResource, Name, ProcessId};
 
 /// A whole, checked config. Processes and routes stand in the order in which they were written.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,17 +127,6 @@ impl ProcessSpec {
                 .collect(),
         }
     }
-}
-
-/// One resource limit of setrlimit(2). `None` is infinity.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LimitSpec {
-    /// nofile, core, as, fsize, nproc or memlock.
-    pub resource: String,
-    /// The soft limit.
-    pub soft: Option<u64>,
-    /// The hard limit.
-    pub hard: Option<u64>,
 }
 
 /// `restart`
@@ -419,6 +408,9 @@ macro_rules! written_as {
 written_as! {
     Restart { Always => "always", OnFailure => "on-failure", Never => "never" }
     OutputPolicy { Log => "log", Null => "null" }
+    LimitedResource {
+        Nofile => "nofile", Core => "core", As => "as", Fsize => "fsize", Nproc => "nproc", Memlock => "memlock",
+    }
     Framing { Bytes => "bytes", Lines => "lines", Nul => "nul" }
     Distribution { Broadcast => "broadcast", Balance => "balance" }
     PathChoice { Auto => "auto", Copy => "copy", Splice => "splice" }

@@ -12,6 +12,7 @@ use nix::libc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::identity::Lookup;
 use super::remains::Remains;
 use super::streams::Streams;
 use super::wake::Wake;
@@ -36,6 +37,8 @@ pub(super) struct Driver {
     snapshot: Rc<RefCell<ProcessSnapshot>>,
     pub(super) machine: Process,
     pub(super) streams: Streams,
+    /// For a life that has not begun yet: as whom.
+    pub(super) lookup: Option<Lookup>,
     /// The life that is not reaped.
     pub(super) life: Option<Life>,
     pub(super) remains: Remains,
@@ -91,6 +94,7 @@ impl Driver {
             notices,
             snapshot,
             machine: Process::default(),
+            lookup: None,
             life: None,
             readers: JoinSet::new(),
             overdue: mpsc::unbounded_channel(),
@@ -110,6 +114,10 @@ impl Driver {
                 Wake::Command(None) => {
                     inbox_open = false;
                     self.command(Command::Shutdown { kill: false });
+                }
+                Wake::Identified(life, found) => {
+                    let event = self.identified(life, found);
+                    self.take(event);
                 }
                 Wake::Said(status) => self.said(status),
                 Wake::Exited(exit) => self.exited(exit),
@@ -145,6 +153,9 @@ impl Driver {
             Command::BeginShutdown => {
                 self.begin_shutdown();
                 self.take(Event::BeginShutdown);
+                if let Some(event) = self.give_up_lookup() {
+                    self.take(event);
+                }
             }
             Command::Shutdown { kill } => {
                 self.begin_shutdown();
@@ -206,13 +217,17 @@ impl Driver {
 
     fn act(&mut self, action: Action) -> Option<Event> {
         match action {
-            Action::Spawn { life } => return Some(self.spawn(life)),
+            Action::Spawn { life } => return self.spawn(life),
             Action::Ask => {
                 self.signal_groups(self.spec.stop_signal.number);
                 // A stopped process would not see the signal before it is continued.
                 self.signal_groups(libc::SIGCONT);
+                return self.give_up_lookup();
             }
-            Action::Kill => self.signal_groups(libc::SIGKILL),
+            Action::Kill => {
+                self.signal_groups(libc::SIGKILL);
+                return self.give_up_lookup();
+            }
             Action::Tell(detail) => self.tell(detail),
             Action::Revive => self.notify(Notice::Revived(self.id.clone())),
             Action::End { close } => self.end(close),

@@ -26,16 +26,21 @@ const NOT_INHERITED: &[&str] = &[
     "SLUICED_INSTANCE",
 ];
 
-/// The whole environment: the daemon's (`inherited`), unless it is cleared, then what the spec adds, then
-/// SLUICED_PROCESS and SLUICED_INSTANCE (empty for a process without instances).
+/// The whole environment: the daemon's (`inherited`), unless it is cleared, then what the user's login sets or takes
+/// away, then what the spec adds, then SLUICED_PROCESS and SLUICED_INSTANCE (empty for a process without instances).
 pub(super) fn environment(
     spec: &ProcessSpec,
     id: &ProcessId,
+    login: Vec<(&'static str, Option<OsString>)>,
     inherited: impl Iterator<Item = (OsString, OsString)>,
 ) -> Vec<(OsString, OsString)> {
     let mut variables: Vec<(OsString, OsString)> = Vec::new();
     if !spec.clear_environment {
         variables.extend(inherited.filter(|(key, _)| !NOT_INHERITED.iter().any(|name| key == name)));
+    }
+    for (key, value) in login {
+        variables.retain(|(present, _)| present != key);
+        variables.extend(value.map(|value| (key.into(), value)));
     }
     let instance = id.instance.map(|number| number.to_string()).unwrap_or_default();
     let own = [
@@ -60,6 +65,14 @@ mod tests {
     use crate::model::Name;
 
     fn shown(spec: &ProcessSpec, instance: Option<u16>) -> Vec<String> {
+        shown_of(spec, instance, Vec::new())
+    }
+
+    fn shown_of(
+        spec: &ProcessSpec,
+        instance: Option<u16>,
+        login: Vec<(&'static str, Option<OsString>)>,
+    ) -> Vec<String> {
         let id = ProcessId {
             name: Name::new("p").unwrap(),
             instance,
@@ -73,6 +86,7 @@ mod tests {
         environment(
             spec,
             &id,
+            login,
             inherited.map(|(key, value)| (key.into(), value.into())).into_iter(),
         )
         .into_iter()
@@ -98,5 +112,16 @@ mod tests {
         spec.clear_environment = true;
         let expected = ["B=3", "NOTIFY_SOCKET=/y", "SLUICED_PROCESS=p", "SLUICED_INSTANCE=2"];
         assert_eq!(shown(&spec, Some(2)), expected);
+    }
+
+    #[test]
+    fn a_login_comes_between_the_daemons_and_the_specs() {
+        let login = || vec![("A", Some("login".into())), ("B", None), ("C", Some("login".into()))];
+        let mut spec = spec();
+        spec.environment = vec![("C".to_owned(), "spec".to_owned())];
+        let expected = ["A=login", "C=spec", "SLUICED_PROCESS=p", "SLUICED_INSTANCE="];
+        assert_eq!(shown_of(&spec, None, login()), expected);
+        spec.clear_environment = true;
+        assert_eq!(shown_of(&spec, None, login()), expected);
     }
 }

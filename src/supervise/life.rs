@@ -10,11 +10,12 @@ use tokio::sync::watch;
 
 use super::driver::Driver;
 use super::environment::environment;
+use super::identity::{Found, Lookup};
 use super::log::Reader;
 use super::{Notice, streams::Ends};
 use crate::decide::process::Event;
 use crate::model::{Moment, ProcessId, Stream};
-use crate::sys::process::{self, Child, ExecError, Held, Plan, signal_name};
+use crate::sys::process::{self, Child, ExecError, Held, Identity, Plan, Standing, signal_name};
 use crate::sys::reactor;
 
 /// A child that is not reaped.
@@ -80,30 +81,62 @@ impl Life {
 }
 
 impl Driver {
-    /// Begins a life; all or nothing.
-    pub(super) fn spawn(&mut self, number: u64) -> Event {
-        match self.try_spawn(number) {
-            Ok(pid) => Event::Spawned { life: number, pid },
-            Err(trouble) => {
-                tracing::warn!(process = %self.id, "process:{}: {}", self.id, trouble.text);
-                Event::NotSpawned {
-                    life: number,
-                    text: trouble.text,
-                    transient: trouble.transient,
-                }
+    /// Begins a life; all or nothing. `None`: its user is looked up first, and [`Driver::identified`] goes on.
+    pub(super) fn spawn(&mut self, number: u64) -> Option<Event> {
+        match Lookup::begin(number, &self.spec) {
+            Ok(None) => Some(self.spawned(number, |driver| driver.try_spawn(number, Identity::default()))),
+            Ok(lookup) => {
+                self.lookup = lookup;
+                None
+            }
+            Err(error) => Some(self.spawned(number, |_| {
+                Err(Trouble::passing("start a thread that looks up its user", &error))
+            })),
+        }
+    }
+
+    /// The look-up for a life is over.
+    pub(super) fn identified(&mut self, number: u64, found: Found) -> Event {
+        self.lookup = None;
+        self.spawned(number, |driver| {
+            let identity = found.map_err(|error| Trouble {
+                text: error.to_string(),
+                transient: error.is_transient(),
+            })?;
+            driver.try_spawn(number, identity)
+        })
+    }
+
+    /// A life that waits for its look-up is told to stop: it does not begin.
+    pub(super) fn give_up_lookup(&mut self) -> Option<Event> {
+        let lookup = self.lookup.take()?;
+        Some(Event::NotSpawned {
+            life: lookup.life,
+            text: "it was stopped before it began: its user or group was still being looked up".to_owned(),
+            transient: true,
+        })
+    }
+
+    fn spawned(&mut self, life: u64, spawn: impl FnOnce(&mut Driver) -> Result<i32, Trouble>) -> Event {
+        match spawn(self) {
+            Ok(pid) => Event::Spawned { life, pid },
+            Err(Trouble { text, transient }) => {
+                tracing::warn!(process = %self.id, "process:{}: {text}", self.id);
+                Event::NotSpawned { life, text, transient }
             }
         }
     }
 
-    fn try_spawn(&mut self, number: u64) -> Result<i32, Trouble> {
-        let plan = self.plan()?;
+    fn try_spawn(&mut self, number: u64, identity: Identity) -> Result<i32, Trouble> {
+        let owner = identity.uid();
+        let plan = self.plan(identity)?;
         self.streams.renew_spent();
         if !self.remains.is_empty() {
             self.remains.kill_holders(&self.streams.kept_pipes());
         }
         let Ends { child, lend, log } = self
             .streams
-            .open()
+            .open(owner)
             .map_err(|error| Trouble::passing("make its pipes", &error))?;
         let given: Vec<_> = child.iter().map(|(number, end)| (*number, end.as_fd())).collect();
         let held = process::spawn(&plan, &given).map_err(|error| Trouble {
@@ -141,14 +174,22 @@ impl Driver {
         Ok(pid)
     }
 
-    fn plan(&self) -> Result<Plan, Trouble> {
+    fn plan(&self, identity: Identity) -> Result<Plan, Trouble> {
         let daemon_path = std::env::var_os("PATH");
-        let variables = environment(&self.spec, &self.id, std::env::vars_os());
+        let variables = environment(&self.spec, &self.id, identity.variables(), std::env::vars_os());
         let directory = self.spec.working_directory.as_deref();
-        Plan::new(&self.spec.command, &variables, daemon_path.as_deref(), directory).map_err(|error| Trouble {
+        let plan = Plan::new(&self.spec.command, &variables, daemon_path.as_deref(), directory);
+        let plan = plan.map_err(|error| Trouble {
             text: error.to_string(),
             transient: false,
-        })
+        })?;
+        Ok(plan.with(Standing {
+            identity,
+            limits: self.spec.limits.clone(),
+            nice: self.spec.nice,
+            umask: self.spec.umask,
+            no_new_privileges: self.spec.no_new_privileges,
+        }))
     }
 
     fn read_output(

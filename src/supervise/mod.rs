@@ -7,6 +7,7 @@
 
 mod driver;
 mod environment;
+mod identity;
 mod life;
 mod lines;
 mod log;

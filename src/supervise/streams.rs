@@ -62,8 +62,9 @@ impl Streams {
         }
     }
 
-    /// Makes the ends for a life. What stays open over lives is kept here, also when something fails half-way.
-    pub(super) fn open(&mut self) -> io::Result<Ends> {
+    /// Makes the ends for a life of this user (`None`: the daemon's). What stays open over lives is kept here, also when
+    /// something fails half-way.
+    pub(super) fn open(&mut self, owner: Option<u32>) -> io::Result<Ends> {
         let mut ends = Ends::default();
         for input in &mut self.inputs {
             let reader = input.open(self.keep)?;
@@ -78,6 +79,12 @@ impl Streams {
             let (reader, writer) = process::output_pipe()?;
             ends.child.push((stream.number(), writer));
             ends.log.push((*stream, reader));
+        }
+        if let Some(uid) = owner {
+            // Now there are pipes alone among them: /dev/null is nobody's to give away.
+            for (_, end) in &ends.child {
+                process::give(end.as_fd(), uid)?;
+            }
         }
         for stream in [Stream::Stdin, Stream::Stdout, Stream::Stderr] {
             let number = stream.number();

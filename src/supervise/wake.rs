@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::Command;
 use super::driver::Driver;
+use super::identity::{Found, Lookup};
 use crate::model::{Exit, Moment};
 use crate::sys::clock;
 use crate::sys::process::{Child, Plan, Status, read_status};
@@ -16,6 +17,8 @@ use crate::sys::process::{Child, Plan, Status, read_status};
 pub(super) enum Wake {
     /// From the daemon; `None` when it has dropped the handle.
     Command(Option<Command>),
+    /// As whom a life is to run.
+    Identified(u64, Found),
     /// The new child has become its program or says why not.
     Said(Status),
     /// The child is reaped.
@@ -44,6 +47,7 @@ impl Driver {
         };
         tokio::select! {
             Some(command) = received(inbox) => Wake::Command(command),
+            Some((life, found)) = identified(self.lookup.as_mut()) => Wake::Identified(life, found),
             Some(status) = said(status) => Wake::Said(status),
             Some(exit) = exited(child) => Wake::Exited(exit),
             Some(()) = reached(due) => Wake::Due,
@@ -57,6 +61,12 @@ impl Driver {
 
 async fn received(inbox: Option<&mut mpsc::UnboundedReceiver<Command>>) -> Option<Option<Command>> {
     Some(inbox?.recv().await)
+}
+
+async fn identified(lookup: Option<&mut Lookup>) -> Option<(u64, Found)> {
+    let lookup = lookup?;
+    let found = lookup.found().await;
+    Some((lookup.life, found))
 }
 
 async fn reached(moment: Option<Moment>) -> Option<()> {

@@ -30,12 +30,6 @@ fn every_mistake_is_told_once_and_at_its_place() {
 #[test]
 fn what_has_no_effect_yet_is_refused_and_its_default_is_not() {
     let of_process = [
-        ("user = \"nobody\"", None),
-        ("group = \"nobody\"", None),
-        ("umask = \"0022\"", None),
-        ("no-new-privileges = true", Some("no-new-privileges = false")),
-        ("limits = { nofile = 5 }", Some("limits = {}")),
-        ("nice = 5", Some("nice = 0")),
         ("ready = \"notify\"", Some("ready = \"spawned\"")),
         ("ready = \"fd:3\"", Some("ready = \"spawned\"")),
         ("ready-timeout = \"1s\"", Some("ready-timeout = \"30s\"")),

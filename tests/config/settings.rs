@@ -51,7 +51,8 @@ fn a_process_is_what_its_table_says() {
         "[process.a]\ncommand = [\"sh\", \"-c\", \"\"]\nworking-directory = \"/srv//x/\"\nenvironment = { B = \"2\", A = \"\" }\n\
          clear-environment = true\nautostart = false\nrestart = \"on-failure\"\nsuccess-exit = [3, \"SIGPIPE\"]\n\
          restart-delay = \"1ms\"\nrestart-delay-max = \"1min 30s\"\nstart-limit = { burst = 0 }\nstop-signal = \"SIGINT\"\n\
-         stop-timeout = \"1.5s\"\nstdout = \"null\"\n",
+         stop-timeout = \"1.5s\"\nstdout = \"null\"\nuser = \"nobody\"\ngroup = \"7\"\numask = \"27\"\nnice = -20\n\
+         no-new-privileges = true\nlimits = { core = \"0:infinity\", nofile = 1024 }\n",
     );
     let process = &config.processes[0];
     assert_eq!(process.command, ["sh", "-c", ""]);
@@ -61,6 +62,18 @@ fn a_process_is_what_its_table_says() {
         [("B".to_owned(), "2".to_owned()), ("A".to_owned(), String::new())]
     );
     assert!(process.clear_environment && !process.autostart);
+    assert_eq!(
+        (process.user.as_deref(), process.group.as_deref()),
+        (Some("nobody"), Some("7"))
+    );
+    assert_eq!((process.umask, process.nice), (Some(0o27), Some(-20)));
+    assert!(process.no_new_privileges);
+    let limits: Vec<_> = process
+        .limits
+        .iter()
+        .map(|limit| (limit.resource.as_str(), limit.soft, limit.hard))
+        .collect();
+    assert_eq!(limits, [("core", Some(0), None), ("nofile", Some(1024), Some(1024))]);
     assert_eq!(process.restart, Restart::OnFailure);
     assert_eq!(
         process.success_exit,

@@ -26,6 +26,7 @@ mod files;
 mod grandchildren;
 mod harness;
 mod hostile;
+mod identity;
 mod idle;
 mod instances;
 mod keep_stdin;
@@ -71,6 +72,7 @@ const THEMES: &[Theme] = &[
     ("grandchildren", grandchildren::STORIES),
     ("harness", harness::STORIES),
     ("hostile", hostile::STORIES),
+    ("identity", identity::STORIES),
     ("idle", idle::STORIES),
     ("instances", instances::STORIES),
     ("keep_stdin", keep_stdin::STORIES),

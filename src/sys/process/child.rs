@@ -7,9 +7,12 @@ use std::ptr;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::unistd::{Pid, chdir, setpgid};
+
+mod standing;
+
+pub(super) use standing::Standing;
 
 /// Descriptors 0 … 9 can be a child's.
 pub(super) const ENDS: usize = 10;
@@ -26,18 +29,23 @@ pub(super) enum Task {
     Group = 1,
     Descriptors = 2,
     Limits = 3,
-    Directory = 4,
-    Execute = 5,
+    Nice = 4,
+    SupplementaryGroups = 5,
+    PrimaryGroup = 6,
+    User = 7,
+    Directory = 8,
+    Privileges = 9,
+    Execute = 10,
 }
 
-/// A child's last words: a plain struct, sent in one piece. `candidate`, `mode` and `head` are of [`Task::Execute`].
+/// A child's last words: a plain struct, sent in one piece. `mode` and `head` are of [`Task::Execute`].
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct Report {
     pub(super) task: i32,
     pub(super) errno: i32,
-    /// Which of the plan's paths.
-    pub(super) candidate: u32,
+    /// Which of the plan's paths or limits.
+    pub(super) index: u32,
     /// st_mode of what is there; 0 where it could not be looked at.
     pub(super) mode: u32,
     pub(super) head_length: u32,
@@ -53,8 +61,7 @@ pub(super) struct Orders<'a> {
     pub(super) arguments: &'a [*const c_char],
     pub(super) environment: &'a [*const c_char],
     pub(super) directory: Option<&'a CStr>,
-    /// Soft and hard RLIMIT_NOFILE.
-    pub(super) nofile: Option<(u64, u64)>,
+    pub(super) standing: Standing<'a>,
     /// (descriptor in the child, descriptor now)
     pub(super) ends: &'a [(i32, i32)],
     /// The child's end of the status socket.
@@ -72,18 +79,22 @@ pub(super) fn run(orders: &Orders<'_>) -> ! {
         Ok(status) => status,
         Err((status, errno)) => fail(status, Task::Descriptors, errno),
     };
-    if let Some((soft, hard)) = orders.nofile
-        && let Err(errno) = setrlimit(Resource::RLIMIT_NOFILE, soft, hard)
-    {
-        fail(status, Task::Limits, errno);
-    }
     if !gate_opens(status) {
         exit();
     }
+    if let Err((task, index, errno)) = standing::take_on(&orders.standing) {
+        fail_at(status, task, index, errno);
+    }
+    // As its user: what that one may not enter is no place for it.
     if let Some(directory) = orders.directory
         && let Err(errno) = chdir(directory)
     {
         fail(status, Task::Directory, errno);
+    }
+    if orders.standing.no_new_privileges
+        && let Err(errno) = standing::give_up_privileges()
+    {
+        fail(status, Task::Privileges, errno);
     }
     execute(orders, status)
 }
@@ -201,7 +212,7 @@ fn fail_execute(orders: &Orders<'_>, status: i32, index: usize, errno: Errno) ->
     let mut report = Report {
         task: Task::Execute as i32,
         errno: errno as i32,
-        candidate: index as u32,
+        index: index as u32,
         mode: 0,
         head_length: 0,
         head: [0; HEAD],
@@ -229,10 +240,14 @@ fn read_head(path: *const c_char, head: &mut [u8; HEAD]) -> u32 {
 }
 
 fn fail(status: i32, task: Task, errno: Errno) -> ! {
+    fail_at(status, task, u32::MAX as usize, errno)
+}
+
+fn fail_at(status: i32, task: Task, index: usize, errno: Errno) -> ! {
     let report = Report {
         task: task as i32,
         errno: errno as i32,
-        candidate: u32::MAX,
+        index: index as u32,
         mode: 0,
         head_length: 0,
         head: [0; HEAD],

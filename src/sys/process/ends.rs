@@ -35,6 +35,16 @@ pub fn fresh_reader(reader: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
+/// Gives a pipe to a user, so that what runs as that user can open its end anew: /dev/stdin, /proc/self/fd/1. It stays
+/// readable and writable for nobody else. One that may not give it away may not become that user either, and a child
+/// says that in better words: no error.
+pub fn give(end: BorrowedFd<'_>, uid: u32) -> io::Result<()> {
+    match nix::unistd::fchown(end, Some(uid.into()), None) {
+        Ok(()) | Err(nix::errno::Errno::EPERM) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 /// /dev/null for reading and writing.
 pub fn null() -> io::Result<OwnedFd> {
     Ok(open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?)

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::original_nofile;
+use super::Standing;
 
 /// Searched when neither the process nor the daemon has a PATH.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -25,8 +25,8 @@ pub enum PlanError {
     Empty,
 }
 
-/// All that a child gets besides its descriptors. What later settings need (user and groups, umask, limits, nice,
-/// no-new-privileges) becomes a field here and a step in `child::run`.
+/// All that a child gets besides its descriptors. What a later setting needs becomes a field here and a step in
+/// `child::run`.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The program as the config names it.
@@ -38,8 +38,7 @@ pub struct Plan {
     pub(super) arguments: Vec<CString>,
     pub(super) environment: Vec<CString>,
     pub(super) directory: Option<CString>,
-    /// Soft RLIMIT_NOFILE.
-    pub(super) nofile: Option<u64>,
+    pub(super) standing: Standing,
 }
 
 impl Plan {
@@ -84,13 +83,25 @@ impl Plan {
             directory: directory
                 .map(|path| text(path.as_os_str().as_bytes(), "the working directory"))
                 .transpose()?,
-            nofile: original_nofile(),
+            standing: Standing::default(),
             program,
         })
     }
 
+    /// The same, as somebody else or with other limits.
+    #[must_use]
+    pub fn with(self, standing: Standing) -> Plan {
+        Plan { standing, ..self }
+    }
+
     pub(super) fn directory(&self) -> Option<&CStr> {
         self.directory.as_deref()
+    }
+
+    /// ` as user "nobody"`, for messages about what that user may not do.
+    pub(super) fn as_user(&self) -> String {
+        let user = self.standing.identity.user.as_ref();
+        user.map_or_else(String::new, |user| format!(" as user {user:?}"))
     }
 }
 

@@ -10,6 +10,8 @@ use nix::libc;
 use super::Plan;
 use super::child::{HEAD, Report, Task};
 
+mod standing;
+
 /// Where a new child is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -43,10 +45,15 @@ pub enum ExecError {
     NotExecutable(String),
     /// EACCES for another reason.
     #[error(
-        "cannot execute {0:?}: permission denied, by a directory on the way, a file system mounted noexec, or a security \
-         module"
+        "cannot execute {path:?}{as_user}: permission denied, by the file's mode, a directory on the way, a file system \
+         mounted noexec, or a security module"
     )]
-    Denied(String),
+    Denied {
+        /// The program's path.
+        path: String,
+        /// As whom, where that is not the daemon's user.
+        as_user: String,
+    },
     /// A directory.
     #[error("cannot execute {0:?}: it is a directory; name a program in it")]
     Directory(String),
@@ -78,13 +85,38 @@ pub enum ExecError {
     /// E2BIG.
     #[error("cannot execute {0:?}: argument list too long (arguments and environment together); shorten them")]
     TooLong(String),
+    /// EAGAIN of execve(2): RLIMIT_NPROC is held against a user that the child has become (setuid(2)).
+    #[error(
+        "cannot execute {path:?}{as_user}: that user runs as many processes as the limit nproc allows; raise \
+         `limits.nproc`, or run less"
+    )]
+    TooManyProcesses {
+        /// The program's path.
+        path: String,
+        /// As whom.
+        as_user: String,
+    },
     /// chdir(2).
-    #[error("cannot enter working-directory {path:?}: {}; create it or correct the config", .errno.desc())]
+    #[error("cannot enter working-directory {path:?}{as_user}: {}; {advice}", .errno.desc())]
     WorkingDirectory {
         /// As configured.
         path: String,
+        /// As whom, where that is not the daemon's user.
+        as_user: String,
         /// Why.
         errno: Errno,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Limits, nice value, user, groups, privileges.
+    #[error("cannot {tried}: {}; {advice}", .errno.desc())]
+    Standing {
+        /// What was tried, on what.
+        tried: String,
+        /// Why not.
+        errno: Errno,
+        /// What to do.
+        advice: String,
     },
     /// Anything else.
     #[error("cannot {what} for {program:?}: {}", .errno.desc())]
@@ -102,19 +134,20 @@ impl ExecError {
     /// Whether it may pass by itself, so that trying again later makes sense.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            ExecError::Other {
-                errno: Errno::EAGAIN
+        match self {
+            ExecError::TooManyProcesses { .. } => true,
+            ExecError::Standing { errno, .. } | ExecError::Other { errno, .. } => matches!(
+                errno,
+                Errno::EAGAIN
                     | Errno::ENOMEM
                     | Errno::EMFILE
                     | Errno::ENFILE
                     | Errno::ETXTBSY
                     | Errno::EINTR
-                    | Errno::EIO,
-                ..
-            }
-        )
+                    | Errno::EIO
+            ),
+            _ => false,
+        }
     }
 }
 
@@ -123,7 +156,7 @@ pub fn read_status(status: BorrowedFd<'_>, plan: &Plan) -> io::Result<Option<Sta
     let mut report = Report {
         task: 0,
         errno: 0,
-        candidate: 0,
+        index: 0,
         mode: 0,
         head_length: 0,
         head: [0; HEAD],
@@ -149,19 +182,29 @@ fn explain(report: &Report, plan: &Plan) -> ExecError {
     match report.task {
         task if task == Task::Group as i32 => other("make a process group"),
         task if task == Task::Descriptors as i32 => other("arrange the descriptors"),
-        task if task == Task::Limits as i32 => other("set the limit of descriptors"),
-        task if task == Task::Directory as i32 => ExecError::WorkingDirectory {
-            path: plan
-                .directory()
-                .map_or_else(String::new, |path| path.to_string_lossy().into_owned()),
-            errno,
-        },
-        _ => explain_execute(report, plan, errno),
+        task if task == Task::Directory as i32 => directory_refused(plan, errno),
+        task if task == Task::Execute as i32 => explain_execute(report, plan, errno),
+        task => standing::refused(task, report.index as usize, errno, plan),
+    }
+}
+
+fn directory_refused(plan: &Plan, errno: Errno) -> ExecError {
+    let path = plan.directory().map(|path| path.to_string_lossy().into_owned());
+    let as_user = plan.as_user();
+    let advice = match errno {
+        Errno::EACCES if !as_user.is_empty() => "let that user in (its mode, and those of the directories above it)",
+        _ => "create it or correct the config",
+    };
+    ExecError::WorkingDirectory {
+        path: path.unwrap_or_default(),
+        as_user,
+        errno,
+        advice,
     }
 }
 
 fn explain_execute(report: &Report, plan: &Plan, errno: Errno) -> ExecError {
-    let tried = plan.candidates.get(report.candidate as usize);
+    let tried = plan.candidates.get(report.index as usize);
     let path = tried.map_or_else(|| plan.program.clone(), |path| path.to_string_lossy().into_owned());
     let length = (report.head_length as usize).min(HEAD);
     let head = report.head.get(..length).unwrap_or_default();
@@ -182,7 +225,14 @@ fn explain_execute(report: &Report, plan: &Plan, errno: Errno) -> ExecError {
             interpreter,
             trouble: "may not be executed",
         },
-        (Errno::EACCES, None) => ExecError::Denied(path),
+        (Errno::EACCES, None) => ExecError::Denied {
+            path,
+            as_user: plan.as_user(),
+        },
+        (Errno::EAGAIN, _) if plan.standing.identity.uid.is_some() => ExecError::TooManyProcesses {
+            path,
+            as_user: plan.as_user(),
+        },
         (Errno::ENOEXEC, _) => ExecError::Format(path),
         (Errno::E2BIG, _) => ExecError::TooLong(path),
         (errno, _) => ExecError::Other {

@@ -7,12 +7,11 @@ use std::{fmt, ptr};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
 use nix::unistd::{Pid, setpgid};
 
-use super::child::{self, ENDS, Orders};
+use super::child::{self, ENDS, Orders, Standing};
 use super::{Child, Plan};
 
 /// Why there is no child. All of these can pass by themselves.
@@ -93,13 +92,24 @@ pub fn spawn(plan: &Plan, ends: &[(i32, BorrowedFd<'_>)]) -> Result<Held, SpawnE
         .take(ENDS)
         .map(|(number, end)| (*number, end.as_raw_fd()))
         .collect();
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(SpawnError::Prepare)?;
+    let wanted = &plan.standing;
+    let limits = wanted.limits().map_err(SpawnError::Prepare)?;
+    let standing = Standing {
+        limits: &limits,
+        nice: wanted.nice,
+        umask: wanted.umask,
+        groups: wanted.identity.groups.as_deref(),
+        groups_are_held: wanted.groups_are_held(),
+        gid: wanted.identity.gid,
+        uid: wanted.identity.uid,
+        no_new_privileges: wanted.no_new_privileges,
+    };
     let orders = Orders {
         candidates: &candidates,
         arguments: &arguments,
         environment: &environment,
         directory: plan.directory(),
-        nofile: plan.nofile.map(|soft| (soft.min(hard), hard)),
+        standing,
         ends: &ends,
         status: childs_status.as_raw_fd(),
     };

@@ -14,6 +14,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::*;
 use crate::model::Exit;
 
+mod standing;
+
 const SECONDS_MS: u16 = 10_000;
 
 fn plan(command: &[&str], environment: &[(&str, &str)], directory: Option<&Path>) -> Plan {

@@ -60,7 +60,7 @@ pub use place::Place;
 pub use probe::Probe;
 pub use run::{Finished, output_of, sluicectl, sluiced};
 pub use shown::Shown;
-pub use skip::{require_python_varlink, require_tmpfs, require_tool};
+pub use skip::{require_python_varlink, require_root, require_tmpfs, require_tool};
 pub use warden::{Ending, Warden};
 
 /// How many times its usual amount of data a story moves: `$SLUICED_STORY_SCALE`, 1 if it is not set.

@@ -23,6 +23,11 @@ pub fn require_tmpfs() -> bool {
     tried.is_ok_and(|status| status.success()) || skipped("a mount namespace of its own needs root (CAP_SYS_ADMIN)")
 }
 
+/// Whether the story runs as root, who alone may change users.
+pub fn require_root() -> bool {
+    nix::unistd::geteuid().is_root() || skipped("only root may start processes as other users")
+}
+
 /// The Python that has PyPI's `varlink`, as `tests/install-tools.sh` puts it.
 pub fn require_python_varlink() -> Option<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
