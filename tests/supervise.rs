@@ -18,6 +18,7 @@ fn stdin() -> Wiring {
     Wiring {
         inputs: vec![Stream::Stdin],
         outputs: Vec::new(),
+        waits: false,
     }
 }
 
@@ -25,6 +26,7 @@ fn stdout() -> Wiring {
     Wiring {
         inputs: Vec::new(),
         outputs: vec![Stream::Stdout],
+        waits: false,
     }
 }
 
@@ -32,6 +34,7 @@ fn both() -> Wiring {
     Wiring {
         inputs: vec![Stream::Stdin],
         outputs: vec![Stream::Stdout],
+        waits: false,
     }
 }
 

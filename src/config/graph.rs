@@ -8,7 +8,7 @@ use super::process::Declared;
 use super::report::Report;
 use super::route::Drawn;
 use crate::endpoint;
-use crate::model::{EndpointSpec, ProcessId};
+use crate::model::{EndpointSpec, ProcessId, Readiness};
 
 /// How many missing processes get a suggestion: with thousands of them the mistake is another.
 const MOST_SUGGESTIONS: usize = 100;
@@ -17,6 +17,28 @@ pub(super) fn check(processes: &[Declared<'_>], routes: &[Drawn<'_>], report: &m
     let declared = processes.iter().map(|process| (process.name, process)).collect();
     presence(&declared, routes, report);
     uniqueness(&declared, routes, report);
+    readiness(&declared, routes, report);
+}
+
+/// The descriptor by which a process tells that it is ready is no end of a route.
+fn readiness(declared: &HashMap<&str, &Declared<'_>>, routes: &[Drawn<'_>], report: &mut Report<'_>) {
+    for (endpoint, at) in routes.iter().flat_map(|route| &route.ends) {
+        let Some((id, stream)) = endpoint::stream_of(endpoint) else {
+            continue;
+        };
+        let process = declared.get(id.name.as_str());
+        let tells = process.and_then(|process| Some((process.ready?, process.spec.as_ref()?.ready)));
+        if let Some((place, Readiness::Fd(number))) = tells
+            && i32::from(number) == stream.number()
+        {
+            let message = format!(
+                "{endpoint} is what `{}` tells by that it is ready, at {}",
+                id.name,
+                report.name(place)
+            );
+            report.error(*at, message, "route another descriptor, or set `ready` to another");
+        }
+    }
 }
 
 fn presence(declared: &HashMap<&str, &Declared<'_>>, routes: &[Drawn<'_>], report: &mut Report<'_>) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::leaf::{AbsolutePath, Argument, Bounded, Choice, ExitKind, Limit, Mode, Ready, Signal, Time, Word};
+use super::place::Place;
 use super::report::Report;
 use super::root::Root;
 use super::section::{Entry, Field, Section};
@@ -20,6 +21,8 @@ pub(super) struct Declared<'t> {
     pub(super) spec: Option<ProcessSpec>,
     /// Whether `instances` is given, whatever to.
     pub(super) has_instances: bool,
+    /// Where `ready` is given.
+    pub(super) ready: Option<Place>,
 }
 
 const COMMAND_HELP: &str = "write the program and its arguments as a list of texts: command = [\"prog\", \"arg\"]";
@@ -36,6 +39,7 @@ fn process<'t>(entry: Entry<'t>, report: &mut Report<'_>) -> Declared<'t> {
             name: entry.key,
             spec: None,
             has_instances: true,
+            ready: None,
         };
     };
     let section = Section::new(&shape::PROCESS, entry.at, keys, report);
@@ -43,6 +47,7 @@ fn process<'t>(entry: Entry<'t>, report: &mut Report<'_>) -> Declared<'t> {
         name: entry.key,
         spec: name.map(|name| spec(name, &section, report)),
         has_instances: section.entry("instances").is_some(),
+        ready: section.entry("ready").map(|entry| entry.value.place()),
     }
 }
 
@@ -91,7 +96,8 @@ fn spec(name: Name, section: &Section<'_>, report: &mut Report<'_>) -> ProcessSp
         stop_signal: stop_signal(section, report),
         stop_timeout: section.or("stop-timeout", Time(Duration::from_secs(10)), report).0,
         ready,
-        ready_timeout: section.or("ready-timeout", Time(Duration::from_secs(30)), report).0,
+        ready_timeout: some_time("ready-timeout", "nothing is ready at once", section, report)
+            .unwrap_or(Duration::from_secs(30)),
         watchdog,
         keep_stdin: section.or("keep-stdin", restart != Restart::Never, report),
         stdout: section.or("stdout", Choice(OutputPolicy::Log), report).0,
@@ -269,10 +275,22 @@ fn stop_signal(section: &Section<'_>, report: &mut Report<'_>) -> StopSignal {
     section.or("stop-signal", Signal(default), report).0
 }
 
+/// A duration that is more than 0; `why` says why.
+fn some_time(key: &'static str, why: &str, section: &Section<'_>, report: &mut Report<'_>) -> Option<Duration> {
+    match section.field(key, report) {
+        Field::Given(Time(Duration::ZERO), at) => {
+            report.error(at, format!("`{key}` is 0: {why}"), "give it a time, or take it out");
+            None
+        }
+        field => field.ok().map(|Time(time)| time),
+    }
+}
+
 fn readiness(section: &Section<'_>, report: &mut Report<'_>) -> (Readiness, Option<Duration>) {
-    let ready = section.or("ready", Ready(Readiness::Spawned), report).0;
-    let watchdog = section.maybe("watchdog", report).map(|Time(every)| every);
-    if watchdog.is_some() && ready != Readiness::Notify {
+    let ready = section.field("ready", report);
+    let watchdog = some_time("watchdog", "nothing can say WATCHDOG=1 so often", section, report);
+    let notifies = matches!(ready, Field::Given(Ready(Readiness::Notify), _) | Field::Wrong);
+    if watchdog.is_some() && !notifies {
         let at = section.entry("watchdog").map_or(section.at, |entry| entry.at);
         report.error(
             at,
@@ -280,5 +298,5 @@ fn readiness(section: &Section<'_>, report: &mut Report<'_>) -> (Readiness, Opti
             "set ready = \"notify\", or take `watchdog` out",
         );
     }
-    (ready, watchdog)
+    (ready.ok().map_or(Readiness::Spawned, |Ready(ready)| ready), watchdog)
 }

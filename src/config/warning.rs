@@ -39,7 +39,8 @@ pub fn cycles(config: &Config) -> Vec<Warning> {
                 subject: Subject::Route(graph.route(&cycle).unwrap_or(first.name)),
                 text: format!(
                     "processes feed each other in a cycle ({}): when all their pipes are full, none goes on; see that \
-                     one of them always reads",
+                     one of them always reads. They are started in config order, and none waits for another to be \
+                     ready",
                     shortened(&names).join(" -> ")
                 ),
             });

@@ -108,15 +108,19 @@ pub fn process(process: &ProcessSnapshot, clocks: Clocks) -> types::Process {
 }
 
 fn last_exit(exit: &Exit) -> types::LastExit {
-    let (code, signal) = match exit {
-        Exit::Code(code) => (Some(*code), None),
-        Exit::Signal { name, .. } => (None, Some(name.clone())),
-        Exit::NotExecuted(_) => (None, None),
-    };
-    types::LastExit {
+    let shown = |code, signal| types::LastExit {
         code,
         signal,
         text: exit.to_string(),
+    };
+    match exit {
+        Exit::Code(code) => shown(Some(*code), None),
+        Exit::Signal { name, .. } => shown(None, Some(name.clone())),
+        Exit::NotExecuted(_) => shown(None, None),
+        Exit::Faulted { exit: inner, .. } => types::LastExit {
+            text: exit.to_string(),
+            ..last_exit(inner)
+        },
     }
 }
 
@@ -156,7 +160,9 @@ pub fn detail(detail: &EventDetail) -> Map<String, Value> {
         EventDetail::ProcessExited { pid, exit } => json!({ "pid": pid, "exit": last_exit(exit) }),
         EventDetail::ProcessBackingOff { next_start_in } => json!({ "nextStartInUSec": usec(*next_start_in) }),
         EventDetail::ProcessFailed { text } | EventDetail::ReloadFailed { text } => json!({ "text": text }),
-        EventDetail::ProcessStopping { signal } => json!({ "signal": signal }),
+        EventDetail::ProcessStopping { signal, fault } => {
+            json!({ "signal": signal, "text": fault.map(|fault| fault.to_string()) })
+        }
         EventDetail::Reloaded { generation } => json!({ "generation": generation }),
         EventDetail::RouteOpened
         | EventDetail::DroppingStarted

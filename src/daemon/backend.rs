@@ -84,20 +84,22 @@ impl Control {
         }
     }
 
-    /// Waits until each of the processes runs, or has run; an error when one cannot, or somebody stopped it before.
+    /// Waits until each of the processes is ready, or was; an error when one will not be, or somebody stopped it before.
     async fn wait_for_start(&self, places: &[usize]) -> Result<(), Error> {
-        let underway = |state| {
-            matches!(
-                state,
-                ProcessState::Waiting | ProcessState::Starting | ProcessState::Stopping
-            )
+        let underway = |process: &ProcessSnapshot| match process.state {
+            ProcessState::Waiting | ProcessState::Starting | ProcessState::Stopping => true,
+            ProcessState::BackingOff => !process.was_ready,
+            ProcessState::Ready | ProcessState::Stopped | ProcessState::Finished | ProcessState::Failed => false,
         };
-        self.wait_for(places, |process| !underway(process.state)).await;
+        self.wait_for(places, |process| !underway(process)).await;
         for place in places {
             let snapshot = self.daemon.processes[*place].snapshot();
             let why = match (snapshot.state, snapshot.last_exit) {
                 (ProcessState::Failed, Some(exit)) => exit.to_string(),
                 (ProcessState::Failed, None) => "it failed".to_owned(),
+                (ProcessState::Finished, Some(exit)) if !snapshot.was_ready => {
+                    format!("it has ended before it was ready: {exit}")
+                }
                 (ProcessState::Stopped, _) => "somebody else has stopped it".to_owned(),
                 _ => continue,
             };

@@ -87,6 +87,7 @@ impl Daemon {
         if stopped && self.stopping.borrow().is_none() {
             self.tell_down(process);
         }
+        self.start_waiting();
         self.changed();
     }
 

@@ -40,6 +40,7 @@ fn is_trouble(detail: &EventDetail) -> bool {
         | EventDetail::DroppingStarted
         | EventDetail::DroppingEnded { .. } => true,
         EventDetail::RouteClosed { dropped_bytes } => *dropped_bytes > 0,
+        EventDetail::ProcessStopping { fault, .. } => fault.is_some(),
         EventDetail::RoutePaused { .. }
         | EventDetail::RouteResumed { .. }
         | EventDetail::RouteOpened
@@ -47,7 +48,6 @@ fn is_trouble(detail: &EventDetail) -> bool {
         | EventDetail::ProcessStarted { .. }
         | EventDetail::ProcessReady
         | EventDetail::ProcessBackingOff { .. }
-        | EventDetail::ProcessStopping { .. }
         | EventDetail::ProcessStopped
         | EventDetail::Reloaded { .. }
         | EventDetail::Stopping => false,
@@ -88,7 +88,11 @@ fn text(detail: &EventDetail) -> String {
         EventDetail::ProcessExited { pid, exit } => format!("pid {pid}: {exit}"),
         EventDetail::ProcessBackingOff { next_start_in } => format!("next start in {}", duration(*next_start_in)),
         EventDetail::ProcessFailed { text } => format!("failed: {text}"),
-        EventDetail::ProcessStopping { signal } => format!("stopping, by {signal}"),
+        EventDetail::ProcessStopping { signal, fault: None } => format!("stopping, by {signal}"),
+        EventDetail::ProcessStopping {
+            signal,
+            fault: Some(fault),
+        } => format!("{fault}: stopping, by {signal}"),
         EventDetail::ProcessStopped => "stopped".to_owned(),
         EventDetail::Reloaded { generation } => format!("reloaded: generation {generation}"),
         EventDetail::ReloadFailed { text } => format!("reload refused: {text}"),

@@ -17,6 +17,7 @@ mod reopen;
 mod run;
 mod service;
 mod shutdown;
+mod starting;
 mod state;
 mod stderr;
 mod wire;

@@ -218,7 +218,7 @@ async fn start(
         }
     }
     let daemon = Rc::new(Daemon::new(config, exit_when_done, wiring, threads, routes, processes));
-    let down = |process: &&supervise::Handle| process.snapshot().state == ProcessState::Stopped;
+    let down = |process: &&supervise::Handle| matches!(process.state(), ProcessState::Stopped | ProcessState::Waiting);
     let stopped: Vec<ProcessId> = daemon
         .processes
         .iter()
@@ -228,6 +228,7 @@ async fn start(
     for process in &stopped {
         daemon.tell_down(process);
     }
+    daemon.start_waiting();
     Ok((daemon, relayed))
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::{broadcast, watch};
 use super::shutdown::Stopping;
 use super::wiring::Wiring;
 use crate::control::{present, types};
+use crate::decide::start_order::StartOrder;
 use crate::endpoint::Side;
 use crate::model::{Config, Event, EventDetail, Moment, Name, Subject};
 use crate::relay::{RelayThread, RouteHandle};
@@ -40,6 +41,8 @@ pub struct Daemon {
     pub events: broadcast::Sender<Arc<types::Event>>,
     /// Present from the moment the daemon is asked to stop.
     pub stopping: RefCell<Option<Stopping>>,
+    /// As long as a process waits for those that it feeds.
+    pub start_order: RefCell<Option<StartOrder>>,
     /// The sides of reopened routes of which nobody has come yet.
     pub waits_anew: RefCell<HashSet<(usize, Side)>>,
     /// The processes that somebody starts just now, and how many do.
@@ -65,6 +68,7 @@ impl Daemon {
             .enumerate()
             .map(|(place, route)| (route.spec.name.clone(), place))
             .collect();
+        let start_order = RefCell::new(Some(StartOrder::new(&wiring.stop_order(), processes.len())));
         Daemon {
             config,
             exit_when_done,
@@ -76,6 +80,7 @@ impl Daemon {
             threads,
             events: broadcast::Sender::new(RING),
             stopping: RefCell::new(None),
+            start_order,
             waits_anew: RefCell::default(),
             coming: RefCell::default(),
             changes: watch::Sender::new(0),

@@ -94,6 +94,7 @@ impl Wiring {
         supervise::Wiring {
             inputs: self.inputs(process).map(|(stream, _)| stream).collect(),
             outputs: self.outputs(process).map(|(stream, _)| stream).collect(),
+            waits: true,
         }
     }
 

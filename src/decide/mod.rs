@@ -4,11 +4,13 @@
 
 pub mod dropping;
 pub mod gate;
+pub mod notification;
 pub mod pauses;
 pub mod process;
 pub mod rate;
 pub mod restart;
 pub mod route;
+pub mod start_order;
 pub mod stop_order;
 pub mod watermark;
 pub mod why;

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use super::restart::{Backoff, Jitter};
-use crate::model::{EventDetail, Exit, Moment, ProcessSpec, ProcessState, SuccessExit};
+use crate::model::{EventDetail, Exit, Fault, Moment, ProcessSpec, ProcessState, SuccessExit};
 
 mod moves;
+mod readiness;
 mod table;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -21,6 +22,26 @@ pub struct Life {
     pub pid: Option<i32>,
     /// When it was begun.
     pub since: Moment,
+    /// It has become its program, and was told as started.
+    pub told: bool,
+}
+
+/// A life that is not ready yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Which.
+    pub life: Life,
+    /// When it has to be ready.
+    pub ready_by: Moment,
+}
+
+/// A life that is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Which.
+    pub life: Life,
+    /// With a watchdog: when it has to have said the next WATCHDOG=1.
+    pub alive_by: Option<Moment>,
 }
 
 /// What comes when a stop is over.
@@ -30,6 +51,8 @@ pub enum Then {
     Rest,
     /// A new life.
     Start,
+    /// What comes after an exit that nobody has asked for.
+    Policy,
 }
 
 /// A stop under way.
@@ -43,6 +66,8 @@ pub struct Stop {
     pub killed: bool,
     /// What comes next.
     pub then: Then,
+    /// Nobody has asked for it: it is stopped for this.
+    pub fault: Option<Fault>,
 }
 
 /// Where a process is.
@@ -50,10 +75,12 @@ pub struct Stop {
 pub enum State {
     /// Down: never started, or stopped by an operator.
     Stopped,
-    /// Forked, or about to be; not known to be executed.
-    Starting(Life),
-    /// It runs.
-    Ready(Life),
+    /// For those that it feeds to be ready.
+    Waiting,
+    /// Forked, or about to be; not ready.
+    Starting(Start),
+    /// It runs, and is ready.
+    Ready(Run),
     /// It exited and starts again at `due`.
     BackingOff {
         /// When.
@@ -73,6 +100,10 @@ pub enum State {
 /// What happens to a process. The number is that of the life it is about: one of an earlier life is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// Start it when those that it feeds are ready.
+    Await,
+    /// They are, or will not be.
+    Proceed,
     /// Start it, unless it runs.
     Start,
     /// Stop it, and leave it down.
@@ -108,6 +139,28 @@ pub enum Event {
     Executed {
         /// Of which life.
         life: u64,
+    },
+    /// It says that it is ready.
+    Ready {
+        /// Of which life.
+        life: u64,
+    },
+    /// It says that it is not hung.
+    Alive {
+        /// Of which life.
+        life: u64,
+    },
+    /// It says that it is as good as hung.
+    Hung {
+        /// Of which life.
+        life: u64,
+    },
+    /// It wants more time to be ready, or to stop.
+    Extend {
+        /// Of which life.
+        life: u64,
+        /// From now on.
+        by: Duration,
     },
     /// It has exited and is reaped.
     Exited {
@@ -149,6 +202,8 @@ pub enum Action {
     Ask,
     /// Send SIGKILL to the same.
     Kill,
+    /// Send SIGABRT and then SIGCONT to the process itself.
+    Abort,
     /// Tell the world.
     Tell(EventDetail),
     /// It had ended and is started by hand: what ended with it opens again. Comes before the life.
@@ -182,6 +237,8 @@ pub struct Process {
     pub started_at: Option<Moment>,
     /// How the last life ended.
     pub last_exit: Option<Exit>,
+    /// The last life that was ready; 0 for none.
+    pub ready_life: u64,
     /// The daemon stops.
     pub shutting_down: bool,
     backoff: Backoff,
@@ -195,6 +252,7 @@ impl Default for Process {
             forks: 0,
             started_at: None,
             last_exit: None,
+            ready_life: 0,
             shutting_down: false,
             backoff: Backoff::default(),
         }
@@ -224,8 +282,10 @@ impl Process {
     pub fn due(&self) -> Option<Moment> {
         match &self.state {
             State::BackingOff { due } => Some(*due),
+            State::Starting(start) => Some(start.ready_by),
+            State::Ready(run) => run.alive_by,
             State::Stopping(stop) => Some(stop.deadline),
-            State::Stopped | State::Starting(_) | State::Ready(_) | State::Finished | State::Failed { .. } => None,
+            State::Stopped | State::Waiting | State::Finished | State::Failed { .. } => None,
         }
     }
 
@@ -245,9 +305,10 @@ impl Process {
     #[must_use]
     pub fn life(&self) -> Option<Life> {
         match &self.state {
-            State::Starting(life) | State::Ready(life) => Some(*life),
+            State::Starting(start) => Some(start.life),
+            State::Ready(run) => Some(run.life),
             State::Stopping(stop) => stop.leader,
-            State::Stopped | State::BackingOff { .. } | State::Finished | State::Failed { .. } => None,
+            State::Stopped | State::Waiting | State::BackingOff { .. } | State::Finished | State::Failed { .. } => None,
         }
     }
 
@@ -256,6 +317,7 @@ impl Process {
     pub fn shown(&self) -> ProcessState {
         match &self.state {
             State::Stopped => ProcessState::Stopped,
+            State::Waiting => ProcessState::Waiting,
             State::Starting(_) => ProcessState::Starting,
             State::Ready(_) => ProcessState::Ready,
             State::BackingOff { .. } => ProcessState::BackingOff,
@@ -269,8 +331,10 @@ impl Process {
     #[must_use]
     pub fn wanted_up(&self) -> bool {
         match &self.state {
-            State::Starting(_) | State::Ready(_) | State::BackingOff { .. } | State::Failed { .. } => true,
-            State::Stopping(stop) => stop.then == Then::Start,
+            State::Waiting | State::Starting(_) | State::Ready(_) | State::BackingOff { .. } | State::Failed { .. } => {
+                true
+            }
+            State::Stopping(stop) => stop.then != Then::Rest,
             State::Stopped | State::Finished => false,
         }
     }
@@ -282,8 +346,14 @@ impl Event {
             Event::Spawned { life, .. }
             | Event::NotSpawned { life, .. }
             | Event::Executed { life }
+            | Event::Ready { life }
+            | Event::Alive { life }
+            | Event::Hung { life }
+            | Event::Extend { life, .. }
             | Event::Exited { life, .. } => Some(*life),
-            Event::Start
+            Event::Await
+            | Event::Proceed
+            | Event::Start
             | Event::Stop
             | Event::Restart
             | Event::BeginShutdown

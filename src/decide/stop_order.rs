@@ -69,9 +69,34 @@ impl StopOrder {
         (0..asked.len()).filter(|process| asked[*process]).collect()
     }
 
-    /// Who is in a cycle of those that run, where everybody upstream who runs is in the same cycle: the strongly
-    /// connected components that nothing leads into, by Kosaraju's algorithm, which finds them sources first.
+    /// Who is in a cycle of those that run, where everybody upstream who runs is in the same cycle.
     fn first_cycles(&self, there: &[bool]) -> Vec<usize> {
+        let components = self.components(there).into_iter();
+        // A process that feeds itself is in it with the route by which it does.
+        let cycles = components.filter(|(members, led_into)| members.len() > 1 && !led_into);
+        cycles
+            .flat_map(|(members, _)| members.into_iter().filter_map(Node::process))
+            .collect()
+    }
+
+    /// Who feeds whom in both directions, by processes; who is in no cycle is alone.
+    pub(super) fn cycles(&self) -> Vec<Vec<usize>> {
+        let all = vec![true; self.feeds.len() + self.routes.len()];
+        let components = self.components(&all).into_iter();
+        let processes = components.map(|(members, _)| members.into_iter().filter_map(Node::process).collect());
+        processes
+            .filter(|processes: &Vec<usize>| !processes.is_empty())
+            .collect()
+    }
+
+    /// For each route: the processes that feed it, and those that it feeds.
+    pub(super) fn routes(&self) -> &[(Vec<usize>, Vec<usize>)] {
+        &self.routes
+    }
+
+    /// The strongly connected components of what is there, each with whether another leads into it, by Kosaraju's
+    /// algorithm, which finds them sources first.
+    fn components(&self, there: &[bool]) -> Vec<(Vec<Node>, bool)> {
         let mut component: Vec<Option<usize>> = vec![None; there.len()];
         let mut found = Vec::new();
         for (number, start) in self.by_finish(there).into_iter().rev().enumerate() {
@@ -92,10 +117,7 @@ impl StopOrder {
                     }
                 }
             }
-            // A process that feeds itself is in it with the route by which it does.
-            if members.len() > 1 && !led_into {
-                found.extend(members.into_iter().filter_map(Node::process));
-            }
+            found.push((members, led_into));
         }
         found
     }

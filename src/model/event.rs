@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CloseCause, Exit, Moment, Name, PauseReasons, ProcessId};
+use super::{CloseCause, Exit, Fault, Moment, Name, PauseReasons, ProcessId};
 
 /// Something that happened, as Monitor tells it and the log says it.
 #[derive(Clone, Debug)]
@@ -119,6 +119,8 @@ pub enum EventDetail {
     ProcessStopping {
         /// By which signal.
         signal: String,
+        /// Why, where it is for a fault of its own.
+        fault: Option<Fault>,
     },
     /// A child has stopped as asked, or is finished.
     ProcessStopped,

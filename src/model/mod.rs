@@ -23,4 +23,6 @@ pub use spec::{
     OutputPolicy, Owner, PathChoice, ProcessSpec, Readiness, Restart, RouteSpec, SourceSpec, StartLimit, StopSignal,
     Stream, SuccessExit, WhenFull, WhenGone,
 };
-pub use state::{CloseCause, DestinationState, Exit, PathKind, PauseReason, ProcessState, RouteState, SourceState};
+pub use state::{
+    CloseCause, DestinationState, Exit, Fault, PathKind, PauseReason, ProcessState, RouteState, SourceState,
+};

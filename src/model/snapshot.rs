@@ -138,4 +138,8 @@ pub struct ProcessSnapshot {
     pub wanted_up: bool,
     /// What it said of itself by sd_notify(3), or why it failed.
     pub status_text: Option<String>,
+    /// Its last life was ready.
+    pub was_ready: bool,
+    /// Some life of it was.
+    pub ever_ready: bool,
 }

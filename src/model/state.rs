@@ -1,7 +1,10 @@
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use super::amount;
 
 /// Why a route's sources are not being read now. The order is that in which reasons are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -190,6 +193,35 @@ pub enum Exit {
     },
     /// It never ran: what was tried, on what, and what to do.
     NotExecuted(String),
+    /// The supervisor ended it, for a fault of its own.
+    Faulted {
+        /// Which.
+        fault: Fault,
+        /// How it went then.
+        exit: Box<Exit>,
+    },
+}
+
+/// Why the supervisor ends a life that nobody has told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It was not ready within `ready-timeout`, which is this.
+    NotReady(Duration),
+    /// It has not said WATCHDOG=1 for as long as `watchdog` says.
+    Silent(Duration),
+    /// It has said WATCHDOG=trigger.
+    Triggered,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |time: &Duration| amount::duration(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        match self {
+            Fault::NotReady(time) => write!(f, "not ready in time (ready-timeout: {})", shown(time)),
+            Fault::Silent(time) => write!(f, "watchdog: no WATCHDOG=1 for {}", shown(time)),
+            Fault::Triggered => f.write_str("watchdog: it has said WATCHDOG=trigger"),
+        }
+    }
 }
 
 impl fmt::Display for Exit {
@@ -205,6 +237,7 @@ impl fmt::Display for Exit {
                 core_dumped: false,
             } => write!(f, "killed by {name}"),
             Exit::NotExecuted(text) => f.write_str(text),
+            Exit::Faulted { fault, exit } => write!(f, "{fault}; {exit}"),
         }
     }
 }

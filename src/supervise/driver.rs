@@ -35,6 +35,7 @@ pub(super) struct Driver {
     pub(super) id: ProcessId,
     pub(super) notices: mpsc::UnboundedSender<Notice>,
     snapshot: Rc<RefCell<ProcessSnapshot>>,
+    waits: bool,
     pub(super) machine: Process,
     pub(super) streams: Streams,
     /// For a life that has not begun yet: as whom.
@@ -52,7 +53,7 @@ pub(super) struct Driver {
 }
 
 /// A process as it is shown.
-pub(super) fn snapshot_of(machine: &Process, id: &ProcessId) -> ProcessSnapshot {
+pub(super) fn snapshot_of(machine: &Process, id: &ProcessId, says: Option<&str>) -> ProcessSnapshot {
     ProcessSnapshot {
         id: id.clone(),
         state: machine.shown(),
@@ -68,8 +69,10 @@ pub(super) fn snapshot_of(machine: &Process, id: &ProcessId) -> ProcessSnapshot 
         wanted_up: machine.wanted_up(),
         status_text: match &machine.state {
             State::Failed { text } => Some(text.clone()),
-            _ => None,
+            _ => says.map(str::to_owned),
         },
+        was_ready: machine.ready_life > 0 && machine.ready_life == machine.lives,
+        ever_ready: machine.ready_life > 0,
     }
 }
 
@@ -87,6 +90,7 @@ impl Driver {
         snapshot: Rc<RefCell<ProcessSnapshot>>,
     ) -> Driver {
         Driver {
+            waits: wiring.waits,
             streams: Streams::new(&spec, wiring),
             remains: Remains::new(id.clone()),
             spec,
@@ -103,9 +107,16 @@ impl Driver {
         }
     }
 
-    pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
+    /// Before its task runs, so that nobody takes it for stopped.
+    pub(super) fn begin(&mut self) {
         if self.spec.autostart {
-            self.take(Event::Start);
+            self.take(Event::Await);
+        }
+    }
+
+    pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
+        if !self.waits {
+            self.take(Event::Proceed);
         }
         let mut inbox_open = true;
         while !self.is_done() {
@@ -120,8 +131,14 @@ impl Driver {
                     self.take(event);
                 }
                 Wake::Said(status) => self.said(status),
+                Wake::Heard(heard) => {
+                    self.heard(heard);
+                    // Whoever talks without end holds nobody else up.
+                    tokio::task::yield_now().await;
+                }
                 Wake::Exited(exit) => self.exited(exit),
                 Wake::Due => {
+                    self.hear_rest();
                     self.take(Event::Due);
                 }
                 Wake::Look => self.look(),
@@ -141,6 +158,7 @@ impl Driver {
 
     fn command(&mut self, command: Command) {
         match command {
+            Command::Proceed => drop(self.take(Event::Proceed)),
             Command::Start { reply } => answer(reply, self.take(Event::Start)),
             Command::Stop { reply } => answer(reply, self.take(Event::Stop)),
             Command::Restart { reply } => answer(reply, self.take(Event::Restart)),
@@ -184,7 +202,7 @@ impl Driver {
     }
 
     /// Feeds an event, and those that its actions lead to. Returns whether the first changed anything.
-    fn take(&mut self, event: Event) -> bool {
+    pub(super) fn take(&mut self, event: Event) -> bool {
         let mut changed = None;
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
@@ -228,6 +246,11 @@ impl Driver {
                 self.signal_groups(libc::SIGKILL);
                 return self.give_up_lookup();
             }
+            Action::Abort => {
+                if let Some(life) = &self.life {
+                    life.abort();
+                }
+            }
             Action::Tell(detail) => self.tell(detail),
             Action::Revive => self.notify(Notice::Revived(self.id.clone())),
             Action::End { close } => self.end(close),
@@ -260,8 +283,9 @@ impl Driver {
         });
     }
 
-    fn publish(&mut self) {
-        let mut snapshot = snapshot_of(&self.machine, &self.id);
+    pub(super) fn publish(&mut self) {
+        let says = self.life.as_ref().and_then(|life| life.status_text.as_deref());
+        let mut snapshot = snapshot_of(&self.machine, &self.id, says);
         {
             let before = self.snapshot.borrow();
             let same = before.state == snapshot.state;
@@ -316,6 +340,7 @@ impl Driver {
         }) {
             self.said(status);
         }
+        self.hear_rest();
         let Some(life) = self.life.take() else { return };
         let (exit, transient) = match (life.refusal, exit) {
             (Some(error), _) => (Exit::NotExecuted(error.to_string()), error.is_transient()),

@@ -27,12 +27,15 @@ const NOT_INHERITED: &[&str] = &[
 ];
 
 /// The whole environment: the daemon's (`inherited`), unless it is cleared, then what the user's login sets or takes
-/// away, then what the spec adds, then SLUICED_PROCESS and SLUICED_INSTANCE (empty for a process without instances).
+/// away, then what the spec adds, then SLUICED_PROCESS and SLUICED_INSTANCE (empty for a process without instances), and
+/// where it is to notify: NOTIFY_SOCKET and WATCHDOG_USEC. WATCHDOG_PID is nobody's but the child's own, which is not
+/// known yet.
 pub(super) fn environment(
     spec: &ProcessSpec,
     id: &ProcessId,
     login: Vec<(&'static str, Option<OsString>)>,
     inherited: impl Iterator<Item = (OsString, OsString)>,
+    notify: Option<&str>,
 ) -> Vec<(OsString, OsString)> {
     let mut variables: Vec<(OsString, OsString)> = Vec::new();
     if !spec.clear_environment {
@@ -51,9 +54,15 @@ pub(super) fn environment(
         .environment
         .iter()
         .map(|(key, value)| (key.as_str(), value.as_str()));
-    for (key, value) in given.chain(own) {
+    let watchdog = spec.watchdog.map(|every| every.as_micros().to_string());
+    let notify = notify.map(|address| ("NOTIFY_SOCKET", address));
+    let watchdog = watchdog.as_deref().map(|every| ("WATCHDOG_USEC", every));
+    for (key, value) in given.chain(own).chain(notify).chain(watchdog) {
         variables.retain(|(present, _)| present != key);
         variables.push((OsStr::new(key).to_owned(), OsStr::new(value).to_owned()));
+    }
+    if watchdog.is_some() {
+        variables.retain(|(present, _)| present != "WATCHDOG_PID");
     }
     variables
 }
@@ -64,14 +73,15 @@ mod tests {
     use crate::decide::process::tests::spec;
     use crate::model::Name;
 
-    fn shown(spec: &ProcessSpec, instance: Option<u16>) -> Vec<String> {
-        shown_of(spec, instance, Vec::new())
+    fn shown(spec: &ProcessSpec, instance: Option<u16>, notify: Option<&str>) -> Vec<String> {
+        shown_of(spec, instance, Vec::new(), notify)
     }
 
     fn shown_of(
         spec: &ProcessSpec,
         instance: Option<u16>,
         login: Vec<(&'static str, Option<OsString>)>,
+        notify: Option<&str>,
     ) -> Vec<String> {
         let id = ProcessId {
             name: Name::new("p").unwrap(),
@@ -88,6 +98,7 @@ mod tests {
             &id,
             login,
             inherited.map(|(key, value)| (key.into(), value.into())).into_iter(),
+            notify,
         )
         .into_iter()
         .map(|(key, value)| format!("{}={}", key.display(), value.display()))
@@ -108,10 +119,27 @@ mod tests {
             "SLUICED_PROCESS=p",
             "SLUICED_INSTANCE=",
         ];
-        assert_eq!(shown(&spec, None), expected);
+        assert_eq!(shown(&spec, None, None), expected);
         spec.clear_environment = true;
         let expected = ["B=3", "NOTIFY_SOCKET=/y", "SLUICED_PROCESS=p", "SLUICED_INSTANCE=2"];
-        assert_eq!(shown(&spec, Some(2)), expected);
+        assert_eq!(shown(&spec, Some(2), None), expected);
+    }
+
+    #[test]
+    fn where_it_is_to_notify() {
+        let mut spec = spec();
+        spec.clear_environment = true;
+        spec.environment = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"]
+            .map(|key| (key.to_owned(), "/y".to_owned()))
+            .to_vec();
+        spec.watchdog = Some(std::time::Duration::from_millis(1500));
+        let expected = [
+            "SLUICED_PROCESS=p",
+            "SLUICED_INSTANCE=",
+            "NOTIFY_SOCKET=@x",
+            "WATCHDOG_USEC=1500000",
+        ];
+        assert_eq!(shown(&spec, None, Some("@x")), expected);
     }
 
     #[test]
@@ -120,8 +148,8 @@ mod tests {
         let mut spec = spec();
         spec.environment = vec![("C".to_owned(), "spec".to_owned())];
         let expected = ["A=login", "C=spec", "SLUICED_PROCESS=p", "SLUICED_INSTANCE="];
-        assert_eq!(shown_of(&spec, None, login()), expected);
+        assert_eq!(shown_of(&spec, None, login(), None), expected);
         spec.clear_environment = true;
-        assert_eq!(shown_of(&spec, None, login()), expected);
+        assert_eq!(shown_of(&spec, None, login(), None), expected);
     }
 }

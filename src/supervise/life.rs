@@ -9,6 +9,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
 use super::driver::Driver;
+use super::ear::Ear;
 use super::environment::environment;
 use super::identity::{Found, Lookup};
 use super::log::Reader;
@@ -27,6 +28,10 @@ pub(super) struct Life {
     pub(super) plan: Plan,
     /// Why it did not become its program.
     pub(super) refusal: Option<ExecError>,
+    /// By which it tells that it is ready, and more.
+    pub(super) ear: Ear,
+    /// What it says of itself.
+    pub(super) status_text: Option<String>,
     /// For the readers of its output.
     pub(super) deadline: watch::Sender<Option<Moment>>,
 }
@@ -68,6 +73,14 @@ impl Life {
                 let (pid, signal) = (child.pid(), signal_name(number));
                 tracing::warn!(process = %id, pid, "process:{id}: cannot send it {signal}: {}", errno.desc());
             }
+        }
+    }
+
+    /// SIGABRT, which a stopped process would not see before it is continued.
+    pub(super) fn abort(&self) {
+        for number in [libc::SIGABRT, libc::SIGCONT] {
+            // ESRCH: it has exited and is about to be reaped.
+            let _ = self.child.get_ref().signal(number);
         }
     }
 
@@ -129,21 +142,25 @@ impl Driver {
 
     fn try_spawn(&mut self, number: u64, identity: Identity) -> Result<i32, Trouble> {
         let owner = identity.uid();
-        let plan = self.plan(identity)?;
+        let (mut ear, telling) =
+            Ear::open(&self.spec, owner).map_err(|error| Trouble::passing("make what it notifies by", &error))?;
+        let plan = self.plan(identity, telling.address.as_deref())?;
         self.streams.renew_spent();
         if !self.remains.is_empty() {
             self.remains.kill_holders(&self.streams.kept_pipes());
         }
-        let Ends { child, lend, log } = self
+        let Ends { mut child, lend, log } = self
             .streams
             .open(owner)
             .map_err(|error| Trouble::passing("make its pipes", &error))?;
+        child.extend(telling.end);
         let given: Vec<_> = child.iter().map(|(number, end)| (*number, end.as_fd())).collect();
         let held = process::spawn(&plan, &given).map_err(|error| Trouble {
             text: error.to_string(),
             transient: true,
         })?;
         let pid = held.pid();
+        ear.heed(pid);
         let (held_child, status) = held.into_parts();
         let watch_error = |error| Trouble::passing("watch a new child", &error);
         let life_child = process::watch_child(held_child).map_err(watch_error)?;
@@ -169,27 +186,33 @@ impl Driver {
             status: Some(status),
             plan,
             refusal: None,
+            ear,
+            status_text: None,
             deadline,
         });
         Ok(pid)
     }
 
-    fn plan(&self, identity: Identity) -> Result<Plan, Trouble> {
+    fn plan(&self, identity: Identity, notify: Option<&str>) -> Result<Plan, Trouble> {
         let daemon_path = std::env::var_os("PATH");
-        let variables = environment(&self.spec, &self.id, identity.variables(), std::env::vars_os());
+        let variables = environment(&self.spec, &self.id, identity.variables(), std::env::vars_os(), notify);
         let directory = self.spec.working_directory.as_deref();
         let plan = Plan::new(&self.spec.command, &variables, daemon_path.as_deref(), directory);
         let plan = plan.map_err(|error| Trouble {
             text: error.to_string(),
             transient: false,
         })?;
-        Ok(plan.with(Standing {
+        let plan = plan.with(Standing {
             identity,
             limits: self.spec.limits.clone(),
             nice: self.spec.nice,
             umask: self.spec.umask,
             no_new_privileges: self.spec.no_new_privileges,
-        }))
+        });
+        Ok(match self.spec.watchdog {
+            Some(_) => plan.telling_own_pid("WATCHDOG_PID"),
+            None => plan,
+        })
     }
 
     fn read_output(

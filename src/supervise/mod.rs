@@ -6,6 +6,7 @@
 //! for a child: the daemon sends [`Command`]s, and gets [`Notice`]s.
 
 mod driver;
+mod ear;
 mod environment;
 mod identity;
 mod life;
@@ -33,11 +34,15 @@ pub struct Wiring {
     pub inputs: Vec<Stream>,
     /// Streams that the process writes.
     pub outputs: Vec<Stream>,
+    /// With `autostart`: it waits for [`Command::Proceed`] before its first life.
+    pub waits: bool,
 }
 
 /// What a process is told. None of these waits for anything.
 #[derive(Debug)]
 pub enum Command {
+    /// Those that it feeds are ready, or will not be: it waits no longer.
+    Proceed,
     /// Start it, unless it runs. The answer, given when the command is accepted: whether that changed anything.
     Start {
         /// `changed`.
@@ -148,6 +153,11 @@ impl Handle {
         self.snapshot.borrow().clone()
     }
 
+    /// The same, without a copy of it.
+    pub fn look<T>(&self, at: impl FnOnce(&ProcessSnapshot) -> T) -> T {
+        at(&self.snapshot.borrow())
+    }
+
     /// In which state it is now.
     #[must_use]
     pub fn state(&self) -> ProcessState {
@@ -166,14 +176,15 @@ impl Handle {
     }
 }
 
-/// Supervises a process from now on, in a task of its own; with `autostart` it starts as soon as that task runs. Must
-/// be called within a `LocalSet`.
+/// Supervises a process from now on, in a task of its own; with `autostart` it is `waiting`, and starts as soon as that
+/// task runs or as it is told to. Must be called within a `LocalSet`.
 pub fn start(spec: Arc<ProcessSpec>, id: ProcessId, wiring: Wiring, notices: mpsc::UnboundedSender<Notice>) -> Handle {
     let (commands, inbox) = mpsc::unbounded_channel();
     let (alive, running) = watch::channel(());
     let process = Process::default();
-    let snapshot = Rc::new(RefCell::new(driver::snapshot_of(&process, &id)));
-    let driver = driver::Driver::new(spec, id.clone(), wiring, notices, snapshot.clone());
+    let snapshot = Rc::new(RefCell::new(driver::snapshot_of(&process, &id, None)));
+    let mut driver = driver::Driver::new(spec, id.clone(), wiring, notices, snapshot.clone());
+    driver.begin();
     tokio::task::spawn_local(async move {
         driver.run(inbox).await;
         drop(alive);

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::Command;
 use super::driver::Driver;
+use super::ear::{Ear, Heard};
 use super::identity::{Found, Lookup};
 use crate::model::{Exit, Moment};
 use crate::sys::clock;
@@ -21,6 +22,8 @@ pub(super) enum Wake {
     Identified(u64, Found),
     /// The new child has become its program or says why not.
     Said(Status),
+    /// The new child has told something by which it may be ready.
+    Heard(Heard),
     /// The child is reaped.
     Exited(io::Result<Exit>),
     /// The state machine's time.
@@ -38,17 +41,19 @@ impl Driver {
     pub(super) async fn next(&mut self, inbox: Option<&mut mpsc::UnboundedReceiver<Command>>) -> Wake {
         let due = self.machine.due();
         let look = self.looks().then_some(self.look.0);
-        let (child, status) = match &mut self.life {
-            None => (None, None),
+        let (child, status, ear) = match &mut self.life {
+            None => (None, None, None),
             Some(life) => (
                 Some(&mut life.child),
                 life.status.as_ref().map(|socket| (socket, &life.plan)),
+                Some(&mut life.ear),
             ),
         };
         tokio::select! {
             Some(command) = received(inbox) => Wake::Command(command),
             Some((life, found)) = identified(self.lookup.as_mut()) => Wake::Identified(life, found),
             Some(status) = said(status) => Wake::Said(status),
+            Some(heard) = heard(ear) => Wake::Heard(heard),
             Some(exit) = exited(child) => Wake::Exited(exit),
             Some(()) = reached(due) => Wake::Due,
             Some(()) = reached(look) => Wake::Look,
@@ -85,6 +90,10 @@ async fn said(status: Option<(&AsyncFd<OwnedFd>, &Plan)>) -> Option<Status> {
             Err(_) => return None,
         }
     }
+}
+
+async fn heard(ear: Option<&mut Ear>) -> Option<Heard> {
+    ear?.hear().await
 }
 
 async fn exited(child: Option<&mut AsyncFd<Child>>) -> Option<io::Result<Exit>> {

@@ -5,6 +5,7 @@ pub mod activation;
 pub mod clock;
 pub mod errno;
 pub mod fifo;
+pub mod notifications;
 pub mod notify;
 pub mod pipe;
 pub mod poll;

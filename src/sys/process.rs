@@ -27,7 +27,7 @@ pub use plan::{Plan, PlanError};
 pub use report::{ExecError, Status, read_status};
 pub use spawn::{Held, SpawnError, spawn};
 pub use standing::Standing;
-pub use stat::state;
+pub use stat::{belongs_to, state};
 pub use wait::{Child, signal_name};
 pub use watch::watch_child;
 

@@ -209,7 +209,7 @@ fn an_endpoint_twice_names_both_places() {
 /// A key whose effect is not built yet is refused when it is not at its default, never silently ignored.
 fn what_is_not_built_yet_is_refused() {
     let (_place, finished) = check(
-        "[process.p]\ncommand = [\"true\"]\nwatchdog = \"30s\"\nready = \"notify\"\n\
+        "[control]\n\nread-group = \"users\"\n[process.p]\ncommand = [\"true\"]\n\
          [route.a]\nfrom = \"fifo:in\"\nto = \"null\"\nwhen-full = \"block\"\n",
     );
     if finished.code != 0 {

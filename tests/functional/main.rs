@@ -34,6 +34,7 @@ mod lines;
 mod over_long;
 mod processes;
 mod rates;
+mod readiness;
 mod relay;
 mod runtime_directory;
 mod shutdown;
@@ -80,6 +81,7 @@ const THEMES: &[Theme] = &[
     ("over_long", over_long::STORIES),
     ("processes", processes::STORIES),
     ("rates", rates::STORIES),
+    ("readiness", readiness::STORIES),
     ("relay", relay::STORIES),
     ("runtime_directory", runtime_directory::STORIES),
     ("shutdown", shutdown::STORIES),

@@ -6,15 +6,18 @@ use std::time::Duration;
 use sluiced::decide::process::{Action, Event, Facts, KILL_GRACE, Process, Step};
 use sluiced::decide::restart::Jitter;
 use sluiced::model::{
-    EventDetail, Exit, Moment, Name, OutputPolicy, ProcessSpec, ProcessState, Readiness, Restart, StartLimit,
+    EventDetail, Exit, Fault, Moment, Name, OutputPolicy, ProcessSpec, ProcessState, Readiness, Restart, StartLimit,
     StopSignal, SuccessExit,
 };
 
 use crate::random::{Random, seeds};
 
 const STEPS: u32 = 400;
+/// The most that a child asks for.
+const EXTENSION: Duration = Duration::from_secs(20);
 
 fn spec(random: &mut Random) -> ProcessSpec {
+    let notifies = random.one_in(2);
     let restarts = [Restart::Always, Restart::OnFailure, Restart::Never];
     ProcessSpec {
         name: Name::new("p").unwrap(),
@@ -43,9 +46,13 @@ fn spec(random: &mut Random) -> ProcessSpec {
             name: "SIGTERM".to_owned(),
         },
         stop_timeout: Duration::from_millis(random.below(10_000)),
-        ready: Readiness::Spawned,
-        ready_timeout: Duration::from_secs(30),
-        watchdog: None,
+        ready: if notifies {
+            Readiness::Notify
+        } else {
+            Readiness::Spawned
+        },
+        ready_timeout: Duration::from_millis(1 + random.below(10_000)),
+        watchdog: (notifies && random.one_in(2)).then(|| Duration::from_millis(1 + random.below(5000))),
         keep_stdin: true,
         stdout: OutputPolicy::Log,
         stderr: OutputPolicy::Log,
@@ -57,6 +64,10 @@ struct Child {
     life: u64,
     pid: i32,
     executed: bool,
+    /// It has said that it is ready.
+    said_ready: bool,
+    /// When it last said that it is alive, or that it is ready.
+    heard: Moment,
     killed: bool,
 }
 
@@ -128,7 +139,7 @@ impl World {
         let before = self.process.shown();
         let was_shutting_down = self.process.shutting_down;
         let what = format!("{event:?}");
-        let by_command = matches!(event, Event::Start | Event::Stop | Event::Restart);
+        let by_command = matches!(event, Event::Await | Event::Start | Event::Stop | Event::Restart);
         let (by_stop, by_kill) = (event == Event::Stop, event == Event::Shutdown { kill: true });
         let step = self.process.on(&self.spec, event, facts);
         self.history.push(format!(
@@ -158,7 +169,13 @@ impl World {
     fn act(&mut self, action: Action) {
         match action {
             Action::Spawn { life } => self.spawn(life),
-            Action::Ask => self.asked_at = Some(self.now),
+            // After SIGABRT the rest of the group is asked, and has no longer for it.
+            Action::Ask => drop(self.asked_at.get_or_insert(self.now)),
+            Action::Abort => {
+                self.hold(self.child.is_some(), "SIGABRT to nobody");
+                self.hold(self.spec.ready == Readiness::Notify, "SIGABRT to one that says nothing");
+                self.asked_at = Some(self.now);
+            }
             Action::Kill => self.kill(),
             Action::Tell(detail) => self.told(&detail),
             Action::End { close } => {
@@ -196,6 +213,8 @@ impl World {
             life,
             pid,
             executed: false,
+            said_ready: false,
+            heard: self.now,
             killed: false,
         });
         self.on(Event::Spawned { life, pid });
@@ -222,16 +241,40 @@ impl World {
                 self.hold(self.told_running == Some(*pid), "an exit of nobody who started");
                 self.told_running = None;
             }
-            EventDetail::ProcessReady => self.hold(self.told_running.is_some(), "ready before it started"),
+            EventDetail::ProcessReady => {
+                self.hold(self.told_running.is_some(), "ready before it started");
+                let child = self.child.as_ref();
+                let said = self.spec.ready == Readiness::Spawned || child.is_some_and(|child| child.said_ready);
+                self.hold(said, "ready, and it has not said so");
+            }
             EventDetail::ProcessBackingOff { next_start_in } => {
+                self.asked_at = None;
                 self.hold(*next_start_in <= self.spec.restart_delay_max, "too long a delay");
             }
             EventDetail::ProcessStopped | EventDetail::ProcessFailed { .. } => {
                 self.hold(self.told_running.is_none(), "stopped but never exited");
                 self.wanted = false;
+                self.asked_at = None;
             }
-            EventDetail::ProcessStopping { .. } => {}
+            EventDetail::ProcessStopping { fault, .. } => self.blamed(*fault),
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// It is ended for a fault of its own, and has had its time.
+    fn blamed(&self, fault: Option<Fault>) {
+        let Some(child) = &self.child else { return };
+        let silent = self.now.since(child.heard);
+        match fault {
+            // Told again with SIGKILL, when it is longer ago.
+            Some(Fault::NotReady(time)) => {
+                self.hold(time == self.spec.ready_timeout && silent >= time, "given up too early");
+            }
+            Some(Fault::Silent(time)) => {
+                self.hold(Some(time) == self.spec.watchdog, "another watchdog");
+                self.hold(child.said_ready && silent >= time, "bitten too early");
+            }
+            Some(Fault::Triggered) | None => {}
         }
     }
 
@@ -244,17 +287,24 @@ impl World {
             "a child that is not there",
         );
         self.hold(!self.process.at_rest() || self.child.is_none(), "at rest, and runs");
-        let timed = matches!(state, ProcessState::BackingOff | ProcessState::Stopping);
+        let timed = match state {
+            ProcessState::Starting | ProcessState::BackingOff | ProcessState::Stopping => true,
+            ProcessState::Ready => self.spec.watchdog.is_some(),
+            _ => false,
+        };
         self.hold(
             self.process.due().is_some() == timed,
             "a state without its deadline, or one too many",
         );
         if let Some(due) = self.process.due() {
             let longest = self.spec.stop_timeout.max(self.spec.restart_delay_max).max(KILL_GRACE);
+            let longest = longest.max(self.spec.ready_timeout).max(EXTENSION);
+            let longest = longest.max(self.spec.watchdog.unwrap_or_default());
             self.hold(due <= self.now + longest, "a deadline too far away");
         }
         if self.process.shutting_down {
-            self.hold(state != ProcessState::BackingOff, "it backs off during shutdown");
+            let idle = matches!(state, ProcessState::BackingOff | ProcessState::Waiting);
+            self.hold(!idle, "it backs off or waits during shutdown");
             self.hold(
                 !self.process.at_rest() || self.closed,
                 "at rest during shutdown, and its end not told",
@@ -264,13 +314,20 @@ impl World {
             state != ProcessState::Finished || self.closed,
             "finished, and its pipes open",
         );
-        let executed = self.child.as_ref().is_some_and(|child| child.executed);
+        let executed = self
+            .child
+            .as_ref()
+            .is_some_and(|child| child.executed || child.said_ready);
         self.hold(state != ProcessState::Ready || executed, "ready before it is executed");
+        self.hold(
+            state != ProcessState::Ready || self.process.ready_life == self.process.lives,
+            "ready, and not known to be",
+        );
     }
 
     fn exit(&mut self) {
         let Some(child) = self.child.take() else { return };
-        if !child.executed && !child.killed && self.random.one_in(2) {
+        if !child.executed && !child.said_ready && !child.killed && self.random.one_in(2) {
             let transient = self.random.one_in(2);
             let exit = Exit::NotExecuted("no".to_owned());
             self.on(Event::Exited {
@@ -308,6 +365,35 @@ impl World {
         }
     }
 
+    /// Something that it says; each in any phase, also before the word that it was executed.
+    fn say(&mut self) {
+        let what = self.random.below(8);
+        let by = Duration::from_millis(self.random.below(10_000)).min(EXTENSION);
+        let (now, state) = (self.now, self.process.shown());
+        let Some(child) = &mut self.child else { return };
+        if self.spec.ready != Readiness::Notify {
+            return;
+        }
+        let life = child.life;
+        match what {
+            0..=2 => {
+                if state == ProcessState::Starting {
+                    child.heard = now;
+                }
+                child.said_ready = true;
+                self.on(Event::Ready { life });
+            }
+            3..=5 => {
+                if state == ProcessState::Ready {
+                    child.heard = now;
+                }
+                self.on(Event::Alive { life });
+            }
+            6 => drop(self.on(Event::Extend { life, by })),
+            _ => drop(self.on(Event::Hung { life })),
+        }
+    }
+
     fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
         if self.process.due().is_some_and(|due| due <= self.now) {
@@ -321,6 +407,8 @@ impl World {
         let exit = Exit::Code(1);
         for event in [
             Event::Executed { life },
+            Event::Ready { life },
+            Event::Hung { life },
             Event::Spawned { life, pid: 9 },
             Event::Exited {
                 life,
@@ -345,7 +433,9 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.random.below(24) {
+        match self.random.below(29) {
+            24..=27 => self.say(),
+            28 => drop(self.on(Event::Proceed)),
             0..=2 => drop(self.on(Event::Start)),
             3..=4 => drop(self.on(Event::Stop)),
             5..=6 => drop(self.on(Event::Restart)),
@@ -397,7 +487,8 @@ impl World {
 fn a_process_keeps_its_rules_whatever_happens() {
     for seed in seeds(3000) {
         let mut world = World::new(seed);
-        world.on(Event::Start);
+        let waits = world.random.one_in(2);
+        world.on(if waits { Event::Await } else { Event::Start });
         for _ in 0..STEPS {
             world.step();
         }

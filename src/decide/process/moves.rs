@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::table::Turn;
-use super::{Action, KILL_GRACE, Life, State, Stop, Then, is_success};
+use super::{Action, KILL_GRACE, Life, Start, State, Stop, Then, is_success};
 use crate::decide::restart::{Backoff, Verdict};
-use crate::model::{EventDetail, Exit, Moment, Restart};
+use crate::model::{EventDetail, Exit, Fault, Moment, Restart};
 
 impl Turn<'_> {
     pub(super) fn act(&mut self, action: Action) {
@@ -46,9 +46,14 @@ impl Turn<'_> {
         self.process.lives += 1;
         let life = self.process.lives;
         self.act(Action::Spawn { life });
-        State::Starting(Life {
-            pid: None,
-            since: self.facts.now,
+        let since = self.facts.now;
+        State::Starting(Start {
+            life: Life {
+                pid: None,
+                since,
+                told: false,
+            },
+            ready_by: since + self.spec.ready_timeout,
         })
     }
 
@@ -58,16 +63,12 @@ impl Turn<'_> {
         Life { pid: Some(pid), ..life }
     }
 
-    pub(super) fn executed(&mut self, life: Life) -> State {
-        self.tell_started(life);
-        self.tell(EventDetail::ProcessReady);
-        State::Ready(life)
-    }
-
-    pub(super) fn tell_started(&mut self, life: Life) {
-        if let Some(pid) = life.pid {
+    /// Once in a life.
+    pub(super) fn tell_started(&mut self, life: Life) -> Life {
+        if let (Some(pid), false) = (life.pid, life.told) {
             self.tell(EventDetail::ProcessStarted { pid });
         }
+        Life { told: true, ..life }
     }
 
     pub(super) fn tell_exited(&mut self, life: Life, exit: &Exit) {
@@ -88,10 +89,14 @@ impl Turn<'_> {
             return self.not_executed(text, transient);
         }
         self.tell_exited(life, &exit);
-        if self.process.shutting_down || self.facts.input_spent || !self.wants_restart(&exit) {
+        self.after(&exit, self.facts.now.since(life.since))
+    }
+
+    /// What policy says after an exit that nobody has asked for, of a life of this length.
+    pub(super) fn after(&mut self, exit: &Exit, ran: Duration) -> State {
+        if self.process.shutting_down || self.facts.input_spent || !self.wants_restart(exit) {
             return self.finish();
         }
-        let ran = self.facts.now.since(life.since);
         let verdict = self
             .process
             .backoff
@@ -179,16 +184,23 @@ impl Turn<'_> {
     }
 
     pub(super) fn ask(&mut self, leader: Option<Life>, then: Then) -> State {
+        self.ask_for(leader, then, None)
+    }
+
+    pub(super) fn ask_for(&mut self, leader: Option<Life>, then: Then, fault: Option<Fault>) -> State {
         self.step.changed = true;
-        self.tell(EventDetail::ProcessStopping {
-            signal: self.spec.stop_signal.name.clone(),
-        });
-        self.act(Action::Ask);
+        let (signal, action) = match fault {
+            Some(Fault::Silent(_) | Fault::Triggered) => ("SIGABRT".to_owned(), Action::Abort),
+            Some(Fault::NotReady(_)) | None => (self.spec.stop_signal.name.clone(), Action::Ask),
+        };
+        self.tell(EventDetail::ProcessStopping { signal, fault });
+        self.act(action);
         State::Stopping(Stop {
             leader,
             deadline: self.facts.now + self.spec.stop_timeout,
             killed: false,
             then,
+            fault,
         })
     }
 
@@ -209,6 +221,7 @@ impl Turn<'_> {
             deadline: self.facts.now,
             killed: false,
             then: Then::Rest,
+            fault: None,
         })
     }
 
@@ -216,6 +229,7 @@ impl Turn<'_> {
         if !stop.killed {
             self.tell(EventDetail::ProcessStopping {
                 signal: "SIGKILL".to_owned(),
+                fault: stop.fault,
             });
         }
         self.act(Action::Kill);
@@ -256,26 +270,34 @@ impl Turn<'_> {
 
     pub(super) fn stopped_unspawned(&mut self, stop: Stop, text: String) -> State {
         self.process.last_exit = Some(Exit::NotExecuted(text));
-        self.conclude(stop.then)
+        self.conclude(stop)
     }
 
     pub(super) fn executed_while_stopping(&mut self, stop: Stop) -> State {
-        if let Some(life) = stop.leader {
-            self.tell_started(life);
-        }
-        State::Stopping(stop)
+        let leader = stop.leader.map(|life| self.tell_started(life));
+        State::Stopping(Stop { leader, ..stop })
     }
 
-    pub(super) fn exited_while_stopping(&mut self, stop: Stop, exit: &Exit) -> State {
+    pub(super) fn exited_while_stopping(&mut self, stop: Stop, exit: Exit) -> State {
+        let exit = match stop.fault {
+            Some(fault) if !matches!(exit, Exit::NotExecuted(_)) => Exit::Faulted {
+                fault,
+                exit: Box::new(exit),
+            },
+            _ => exit,
+        };
         if let Some(life) = stop.leader {
-            self.tell_exited(life, exit);
+            self.tell_exited(life, &exit);
         }
         if !self.facts.group_lives {
-            return self.conclude(stop.then);
+            return self.conclude(stop);
         }
         if stop.killed {
             // One that was forked while the others were being killed.
             self.act(Action::Kill);
+        } else if matches!(stop.fault, Some(Fault::Silent(_) | Fault::Triggered)) {
+            // SIGABRT was for the leader alone.
+            self.act(Action::Ask);
         }
         State::Stopping(Stop { leader: None, ..stop })
     }
@@ -283,7 +305,7 @@ impl Turn<'_> {
     pub(super) fn group_gone(&mut self, stop: Stop) -> State {
         match stop.leader {
             Some(_) => State::Stopping(stop),
-            None => self.conclude(stop.then),
+            None => self.conclude(stop),
         }
     }
 
@@ -294,17 +316,18 @@ impl Turn<'_> {
         match (stop.killed, stop.leader) {
             (false, _) | (true, Some(_)) => self.kill(stop),
             // Killed, and still there: in an uninterruptible wait. No reason to wait with it.
-            (true, None) => self.conclude(stop.then),
+            (true, None) => self.conclude(stop),
         }
     }
 
-    pub(super) fn conclude(&mut self, then: Then) -> State {
-        match then {
+    pub(super) fn conclude(&mut self, stop: Stop) -> State {
+        match stop.then {
             Then::Start if !self.process.shutting_down => {
                 self.process.backoff = Backoff::default();
                 self.start()
             }
-            Then::Start | Then::Rest => self.rest(),
+            Then::Policy if !self.process.shutting_down => self.after_fault(stop.fault),
+            Then::Start | Then::Policy | Then::Rest => self.rest(),
         }
     }
 }

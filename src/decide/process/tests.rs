@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::*;
 use crate::model::{Name, OutputPolicy, Readiness, Restart, StartLimit, StopSignal};
 
+mod cells;
+mod readiness;
+
 pub(crate) fn spec() -> ProcessSpec {
     ProcessSpec {
         name: Name::new("p").unwrap(),
@@ -91,6 +94,7 @@ impl Story {
         };
         match name {
             "stopped" => {}
+            "waiting" => drop(story.on(Event::Await)),
             "starting" => running(&mut story),
             "ready" => {
                 running(&mut story);
@@ -133,6 +137,7 @@ fn actions(step: &Step) -> String {
         Action::Revive => "revive".to_owned(),
         Action::Ask => "ask".to_owned(),
         Action::Kill => "kill".to_owned(),
+        Action::Abort => "abort".to_owned(),
         Action::Tell(detail) => detail.kind().trim_start_matches("process_").to_owned(),
         Action::End { close: true } => "close".to_owned(),
         Action::End { close: false } => "end".to_owned(),
@@ -141,102 +146,10 @@ fn actions(step: &Step) -> String {
 }
 
 #[test]
-fn every_cell() {
-    let states = [
-        "stopped",
-        "starting",
-        "ready",
-        "backing_off",
-        "stopping",
-        "finished",
-        "failed",
-    ];
-    let exited = |code| Event::Exited {
-        life: 1,
-        exit: Exit::Code(code),
-        transient: false,
-    };
-    let kill = Event::Shutdown { kill: true };
-    let shutdown = Event::Shutdown { kill: false };
-    let not_spawned = |transient| Event::NotSpawned {
-        life: 1,
-        text: "no".to_owned(),
-        transient,
-    };
-    let spawned = Event::Spawned { life: 1, pid: 7 };
-    let executed = Event::Executed { life: 1 };
-    let stay = ["", "", "", "", "", "", ""];
-    let asked = "stopping: stopping ask";
-    let killed = "stopping: stopping kill";
-    let start = "starting: spawn";
-    let again = "starting: revive spawn";
-    let finish = "finished: stopped close";
-    let table = [
-        (Event::Start, [start, "", "", start, "", again, again]),
-        (Event::Stop, ["", asked, asked, "stopped: stopped", "", "", ""]),
-        (Event::Restart, [start, asked, asked, start, "", again, again]),
-        (
-            Event::BeginShutdown,
-            ["stopped: close", "", "", finish, "", "", "failed: close"],
-        ),
-        (
-            shutdown,
-            ["stopped: close", asked, asked, finish, "", "", "failed: close"],
-        ),
-        (
-            kill,
-            ["stopped: close", killed, killed, finish, killed, "", "failed: close"],
-        ),
-        (Event::InputEnded, stay),
-        (spawned, ["", "", "", "", "stopping: ask", "", ""]),
-        (
-            not_spawned(true),
-            ["", "backing_off: backing_off", "", "", "stopped: stopped", "", ""],
-        ),
-        (
-            not_spawned(false),
-            ["", "failed: failed end", "", "", "stopped: stopped", "", ""],
-        ),
-        (
-            executed,
-            ["", "ready: started ready", "", "", "stopping: started", "", ""],
-        ),
-        (
-            exited(1),
-            [
-                "",
-                "backing_off: exited backing_off",
-                "backing_off: exited backing_off",
-                "",
-                "stopped: exited stopped",
-                "",
-                "",
-            ],
-        ),
-        (Event::GroupGone, stay),
-        (Event::Due, ["", "", "", start, killed, "", ""]),
-    ];
-    for (event, cells) in &table {
-        for (state, cell) in states.iter().zip(cells) {
-            let mut story = Story::in_state(state);
-            story.facts = at(1000);
-            let step = story.on(event.clone());
-            let expected = if cell.is_empty() {
-                format!("{state}: ")
-            } else {
-                (*cell).to_owned()
-            };
-            let expected = expected.trim_end().to_owned();
-            let got = format!("{}: {}", story.process.shown(), actions(&step));
-            assert_eq!(got.trim_end(), expected, "{event:?} in {state}");
-        }
-    }
-}
-
-#[test]
 fn commands_say_whether_they_changed_anything() {
     for (state, start, stop, restart) in [
         ("stopped", true, false, true),
+        ("waiting", true, true, true),
         ("starting", false, true, true),
         ("ready", false, true, true),
         ("backing_off", true, true, true),
@@ -406,6 +319,7 @@ fn too_many_early_exits_fail_and_a_start_by_hand_forgives() {
 fn nothing_starts_during_shutdown() {
     for state in [
         "stopped",
+        "waiting",
         "starting",
         "ready",
         "backing_off",
@@ -413,7 +327,7 @@ fn nothing_starts_during_shutdown() {
         "finished",
         "failed",
     ] {
-        for command in [Event::Start, Event::Restart] {
+        for command in [Event::Start, Event::Restart, Event::Await, Event::Proceed] {
             let mut story = Story::in_state(state);
             if state == "stopping" {
                 story.on(Event::Start);

@@ -172,5 +172,6 @@ fn exited(exit: &Exit) -> String {
         Exit::Code(code) => format!("it exited with code {code}"),
         Exit::Signal { .. } => format!("it was {exit}"),
         Exit::NotExecuted(text) => text.clone(),
+        Exit::Faulted { fault, exit } => format!("{fault}; {}", exited(exit)),
     }
 }

@@ -18,6 +18,8 @@ pub(super) use standing::Standing;
 pub(super) const ENDS: usize = 10;
 /// As much of a file as the kernel looks at for `#!` (BINPRM_BUF_SIZE).
 pub(super) const HEAD: usize = 256;
+/// Of the highest process id.
+pub(super) const PID_DIGITS: usize = 10;
 /// The highest signal number, and the bytes of the kernel's signal set.
 const SIGNALS: c_int = 64;
 const SIGSET_BYTES: usize = 8;
@@ -66,6 +68,8 @@ pub(super) struct Orders<'a> {
     pub(super) ends: &'a [(i32, i32)],
     /// The child's end of the status socket.
     pub(super) status: i32,
+    /// Where in the environment its process id belongs: room for PID_DIGITS and a NUL; or null.
+    pub(super) own_pid: *mut u8,
 }
 
 /// Becomes the program, or reports and exits. Never returns.
@@ -96,7 +100,28 @@ pub(super) fn run(orders: &Orders<'_>) -> ! {
     {
         fail(status, Task::Privileges, errno);
     }
+    tell_own_pid(orders.own_pid);
     execute(orders, status)
+}
+
+/// Writes the process id in decimal; the room behind it is zeroed.
+fn tell_own_pid(to: *mut u8) {
+    if to.is_null() {
+        return;
+    }
+    let mut left = nix::unistd::getpid().as_raw().unsigned_abs();
+    let mut digits = [0_u8; PID_DIGITS];
+    let mut first = PID_DIGITS;
+    while left > 0 && first > 0 {
+        first -= 1;
+        if let Some(digit) = digits.get_mut(first) {
+            *digit = b'0' + (left % 10) as u8;
+        }
+        left /= 10;
+    }
+    let Some(digits) = digits.get(first..) else { return };
+    // SAFETY: there is room for PID_DIGITS, in this process's own copy of what the parent has allocated.
+    unsafe { ptr::copy_nonoverlapping(digits.as_ptr(), to, digits.len()) };
 }
 
 /// Every disposition to default, then the mask empty: the parent blocked everything before the fork, so that none of

@@ -39,6 +39,8 @@ pub struct Plan {
     pub(super) environment: Vec<CString>,
     pub(super) directory: Option<CString>,
     pub(super) standing: Standing,
+    /// The variable that is to hold the child's own process id.
+    pub(super) own_pid: Option<&'static str>,
 }
 
 impl Plan {
@@ -84,6 +86,7 @@ impl Plan {
                 .map(|path| text(path.as_os_str().as_bytes(), "the working directory"))
                 .transpose()?,
             standing: Standing::default(),
+            own_pid: None,
             program,
         })
     }
@@ -92,6 +95,15 @@ impl Plan {
     #[must_use]
     pub fn with(self, standing: Standing) -> Plan {
         Plan { standing, ..self }
+    }
+
+    /// Besides, the child's process id in this variable.
+    #[must_use]
+    pub fn telling_own_pid(self, variable: &'static str) -> Plan {
+        Plan {
+            own_pid: Some(variable),
+            ..self
+        }
     }
 
     pub(super) fn directory(&self) -> Option<&CStr> {

@@ -11,7 +11,7 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socketpair};
 use nix::unistd::{Pid, setpgid};
 
-use super::child::{self, ENDS, Orders, Standing};
+use super::child::{self, ENDS, Orders, PID_DIGITS, Standing};
 use super::{Child, Plan};
 
 /// Why there is no child. All of these can pass by themselves.
@@ -86,7 +86,19 @@ pub fn spawn(plan: &Plan, ends: &[(i32, BorrowedFd<'_>)]) -> Result<Held, SpawnE
         .map_err(SpawnError::Status)?;
     let candidates: Vec<_> = plan.candidates.iter().map(|path| path.as_ptr()).collect();
     let arguments = pointers(&plan.arguments);
-    let environment = pointers(&plan.environment);
+    let mut own_pid = plan.own_pid.map(|variable| {
+        let mut text = format!("{variable}=").into_bytes();
+        let digits = text.len();
+        text.resize(digits + PID_DIGITS + 1, 0);
+        (text, digits)
+    });
+    let mut environment = pointers(&plan.environment);
+    let mut own_digits = ptr::null_mut();
+    if let Some((text, digits)) = &mut own_pid {
+        let start = text.as_mut_ptr();
+        own_digits = start.wrapping_add(*digits);
+        environment.insert(0, start.cast_const().cast());
+    }
     let ends: Vec<_> = ends
         .iter()
         .take(ENDS)
@@ -112,6 +124,7 @@ pub fn spawn(plan: &Plan, ends: &[(i32, BorrowedFd<'_>)]) -> Result<Held, SpawnE
         standing,
         ends: &ends,
         status: childs_status.as_raw_fd(),
+        own_pid: own_digits,
     };
     let pid = fork(&orders)?;
     // EACCES: it has executed already, which it cannot; ESRCH: it was killed. It has done the same for itself.

@@ -17,9 +17,51 @@ pub fn state(pid: i32) -> Option<char> {
     fields(&stat).next()?.chars().next()
 }
 
+/// So many generations are looked at to find out whether somebody descends from a child.
+const GENERATIONS: usize = 64;
+
+/// Whether a process is this child, is in its process group, or descends from it by parents that live. `None` where there
+/// is no such process (any more), or no /proc.
+#[must_use]
+pub fn belongs_to(pid: i32, child: i32) -> Option<bool> {
+    let mut next = pid;
+    for _ in 0..GENERATIONS {
+        if next == child {
+            return Some(true);
+        }
+        let Some((parent, group)) = parent_and_group(next) else {
+            return if next == pid { None } else { Some(false) };
+        };
+        if group == child {
+            return Some(true);
+        }
+        if parent <= 1 {
+            break;
+        }
+        next = parent;
+    }
+    Some(false)
+}
+
+fn parent_and_group(pid: i32) -> Option<(i32, i32)> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = fields(&stat).skip(1);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_belongs_to_whom() {
+        let own = i32::try_from(std::process::id()).unwrap_or_default();
+        let parent = i32::try_from(std::os::unix::process::parent_id()).unwrap_or_default();
+        assert_eq!(belongs_to(own, own), Some(true));
+        assert_eq!(belongs_to(own, parent), Some(true));
+        assert_eq!(belongs_to(1, own), Some(false));
+        assert_eq!(belongs_to(-1, own), None);
+    }
 
     #[test]
     fn a_name_may_hold_anything() {

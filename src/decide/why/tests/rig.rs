@@ -147,6 +147,8 @@ pub(super) fn process(of: &str, state: ProcessState) -> ProcessFacts {
             next_start_at: None,
             wanted_up: true,
             status_text: None,
+            was_ready: true,
+            ever_ready: true,
         },
         frozen: None,
     }

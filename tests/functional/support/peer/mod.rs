@@ -20,12 +20,20 @@
 //! | `tell PATH TEXT` | appends a line to a file |
 //! | `await PATH` | opens a FIFO and waits until it is given a byte |
 //! | `hold` | for ever |
+//! | `notify TEXT` | sends it to $NOTIFY_SOCKET (sd_notify(3)); `\n` in it is a newline |
+//! | `notify-elsewhere PATH` | waits for a file that holds an address, and says READY=1 to that |
+//! | `notify-barrier` | BARRIER=1 with a descriptor, and waits until it is closed (sd_notify_barrier(3)) |
+//! | `notify-garbage` | what is no message, empty, too long, or not for a manager |
+//! | `notify-fd N` | a newline to descriptor N |
+//! | `feed-watchdog MS PATH` | WATCHDOG=1 so often, until PATH exists |
+//! | `tell-variable NAME PATH` | appends the variable's value, or `unset`, and the process id to a file |
 //! | `close FD` | closes a descriptor |
 //! | `ignore SIGNAL`, `on SIGNAL exit N` | catches a signal and goes on; exits with N when it comes |
 //! | `grandchild STEP \| STEP …` | starts another peer with the same descriptors and does not wait for it |
 //! | `setsid` | leaves the process group |
 //! | `exit N`, `die SIGNAL` | ends |
 
+mod notify;
 mod steps;
 mod stream;
 

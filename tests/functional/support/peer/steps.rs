@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, raise};
 use super::super::clock;
 use super::super::lines::{Dice, LineChecker, Lines};
 use super::super::pattern::Pattern;
-use super::{Stop, stream};
+use super::{Stop, notify, stream};
 
 /// A peer between two steps.
 #[derive(Default)]
@@ -56,6 +56,19 @@ impl Peer {
             "hold" => loop {
                 nix::unistd::pause();
             },
+            "notify" => notify::notify(rest),
+            "notify-elsewhere" => notify::notify_elsewhere(rest),
+            "notify-garbage" => notify::garbage(),
+            "notify-barrier" => notify::barrier(),
+            "notify-fd" => {
+                let fd = word(&words, 0)?;
+                Ok(std::fs::write(format!("/proc/self/fd/{fd}"), "\n")?)
+            }
+            "feed-watchdog" => notify::feed_watchdog(number(&words, 0)?, word(&words, 1)?),
+            "tell-variable" => {
+                let value = std::env::var(word(&words, 0)?).unwrap_or_else(|_| "unset".to_owned());
+                tell(word(&words, 1)?, &format!("{value} {}", std::process::id()))
+            }
             "ignore" => Ok(flag_of(signal(&words, 0)?)?).map(|_| ()),
             "on" => on_signal(&words),
             "grandchild" => grandchild(rest),

@@ -1,0 +1,473 @@
+//! When a process is ready, and who is started before whom.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+
+use crate::support::{Daemon, FifoWriter, stories};
+
+stories!(
+    a_producer_is_not_started_before_its_consumer_is_ready,
+    a_newline_on_a_descriptor,
+    a_chain_is_started_from_its_end,
+    a_consumer_that_cannot_run_holds_nobody_up,
+    in_a_cycle_nobody_waits,
+    a_start_by_hand_does_not_wait_for_others,
+    a_start_is_answered_when_it_is_ready,
+    status_is_shown,
+    who_is_not_ready_in_time_is_stopped,
+    more_time_to_be_ready,
+    a_descriptor_closed_without_a_newline,
+    a_silent_process_is_restarted,
+    a_frozen_process_is_restarted,
+    strangers_are_refused_and_relatives_are_not,
+    garbage_and_descriptors_are_harmless,
+    what_a_child_finds_in_its_environment,
+);
+
+/// By which a story lets a peer go on.
+const GATE: &str = r#"
+    [route.gate]
+    from = "fifo:gate-in"
+    to = "fifo:gate"
+"#;
+
+fn start(config: &str) -> Daemon {
+    Daemon::start(&format!("{GATE}{config}"))
+}
+
+fn open_gate(daemon: &Daemon) {
+    FifoWriter::open(daemon.fifo("gate-in")).write_all(b"x");
+}
+
+fn told(daemon: &Daemon, name: &str) -> String {
+    std::fs::read_to_string(daemon.file(name)).unwrap_or_default()
+}
+
+/// Panics unless the log has these in this order.
+fn in_order(daemon: &Daemon, texts: &[&str]) {
+    let log = daemon.log();
+    let mut from = 0;
+    for text in texts {
+        let at = log[from..].find(text);
+        from += at.unwrap_or_else(|| panic!("{text:?} is not where it belongs in\n{log}"));
+    }
+}
+
+/// systemd's After=, along the routes: by the order of what they write, and of what is told.
+fn late_consumer(ready: &str, step: &str) {
+    let daemon = start(&format!(
+        r#"
+        [process.producer]
+        command = [$PEER, "tell $DIR/order producer", "hold"]
+
+        [process.consumer]
+        command = [$PEER, "tell $DIR/order consumer", "await $DIR/run/gate", "tell $DIR/order ready", "{step}", "hold"]
+        ready = "{ready}"
+
+        [route.a]
+        from = "process:producer.stdout"
+        to = "process:consumer.stdin"
+        "#
+    ));
+    let mut monitor = daemon.monitor();
+    daemon.wait_until("process.consumer", "told", |_| told(&daemon, "order") == "consumer\n");
+    assert_eq!(daemon.process("consumer").state(), "starting");
+    let producer = daemon.process("producer");
+    assert_eq!((producer.state(), producer.text("wanted")), ("waiting", "up"));
+    assert_eq!(producer.maybe_int("startedAtUSec"), None, "{producer}");
+    assert_eq!(daemon.route("a").state(), "opening");
+    open_gate(&daemon);
+    monitor.wait_for("process_ready", "process:producer");
+    assert_eq!(
+        monitor.count("process_ready", "process:consumer"),
+        1,
+        "before the producer's"
+    );
+    daemon.wait_until("process.producer", "told", |_| {
+        told(&daemon, "order") == "consumer\nready\nproducer\n"
+    });
+    in_order(
+        &daemon,
+        &[
+            "process:consumer: started",
+            "process:consumer: ready",
+            "process:producer: started",
+        ],
+    );
+    daemon.wait_until("route.a", "open", |route| route.state() != "opening");
+}
+
+fn a_producer_is_not_started_before_its_consumer_is_ready() {
+    late_consumer("notify", "notify READY=1");
+}
+
+/// s6's notification-fd.
+fn a_newline_on_a_descriptor() {
+    late_consumer("fd:3", "notify-fd 3");
+}
+
+fn a_chain_is_started_from_its_end() {
+    let daemon = Daemon::start(
+        r#"
+        [process.a]
+        command = [$PEER, "hold"]
+        [process.b]
+        command = [$PEER, "hold"]
+        [process.c]
+        command = [$PEER, "hold"]
+        [process.d]
+        command = [$PEER, "hold"]
+
+        [route.one]
+        from = "process:a.stdout"
+        to = ["process:b.stdin", "process:d.stdin"]
+        [route.two]
+        from = "process:b.stdout"
+        to = "process:c.stdin"
+        "#,
+    );
+    daemon.wait_for("process.a", "ready");
+    in_order(
+        &daemon,
+        &[
+            "process:c: ready",
+            "process:b: started",
+            "process:b: ready",
+            "process:a: started",
+        ],
+    );
+    in_order(&daemon, &["process:d: ready", "process:a: started"]);
+}
+
+/// systemd's Wants=, not its Requires=.
+fn a_consumer_that_cannot_run_holds_nobody_up() {
+    let daemon = Daemon::start(
+        r#"
+        [process.producer]
+        command = [$PEER, "hold"]
+        [process.failed]
+        command = ["/no/such/program"]
+        [process.stopped]
+        command = [$PEER, "sink"]
+        autostart = false
+        [process.finished]
+        command = [$PEER, "exit 0"]
+        restart = "never"
+        ready = "notify"
+
+        [route.a]
+        from = "process:producer.stdout"
+        to = ["process:failed.stdin", "process:stopped.stdin", "process:finished.stdin"]
+        "#,
+    );
+    daemon.wait_for("process.producer", "ready");
+    assert_eq!(daemon.process("failed").state(), "failed");
+    assert_eq!(daemon.process("stopped").state(), "stopped");
+    assert_eq!(daemon.process("finished").state(), "finished");
+}
+
+fn in_a_cycle_nobody_waits() {
+    let daemon = start(
+        r#"
+        [process.a]
+        command = [$PEER, "notify READY=1", "hold"]
+        ready = "notify"
+        [process.b]
+        command = [$PEER, "notify READY=1", "hold"]
+        ready = "notify"
+        [process.end]
+        command = [$PEER, "await $DIR/run/gate", "notify READY=1", "hold"]
+        ready = "notify"
+
+        [route.one]
+        from = "process:a.stdout"
+        to = "process:b.stdin"
+        [route.two]
+        from = "process:b.stdout"
+        to = ["process:a.stdin", "process:end.stdin"]
+        "#,
+    );
+    daemon.wait_for_log("started in config order, and none waits for another");
+    daemon.wait_for("process.end", "starting");
+    assert_eq!(daemon.process("b").state(), "waiting", "b feeds one outside of it");
+    open_gate(&daemon);
+    daemon.wait_for("process.a", "ready");
+    daemon.wait_for("process.b", "ready");
+    in_order(&daemon, &["process:end: ready", "process:b: started"]);
+}
+
+fn a_start_by_hand_does_not_wait_for_others() {
+    let daemon = Daemon::start(
+        r#"
+        [process.producer]
+        command = [$PEER, "hold"]
+        [process.other]
+        command = [$PEER, "hold"]
+        [process.consumer]
+        command = [$PEER, "hold"]
+        ready = "notify"
+
+        [route.a]
+        from = ["process:producer.stdout", "process:other.stdout"]
+        to = "process:consumer.stdin"
+        "#,
+    );
+    daemon.wait_for("process.consumer", "starting");
+    daemon.wait_for("process.producer", "waiting");
+    assert!(daemon.changes("StartProcess", json!({ "name": "producer" })));
+    assert!(!daemon.changes("StartProcess", json!({ "name": "producer" })));
+    assert_eq!(daemon.process("producer").state(), "ready");
+    assert_eq!(daemon.process("consumer").state(), "starting");
+    assert!(daemon.changes("StopProcess", json!({ "name": "other" })));
+    assert_eq!(daemon.process("other").state(), "stopped");
+}
+
+fn a_start_is_answered_when_it_is_ready() {
+    let daemon = start(
+        r#"
+        [process.p]
+        command = [$PEER, "await $DIR/run/gate", "notify READY=1", "hold"]
+        autostart = false
+        ready = "notify"
+
+        [process.quitter]
+        command = [$PEER, "exit 3"]
+        autostart = false
+        restart = "never"
+        ready = "notify"
+        "#,
+    );
+    let mut client = daemon.client();
+    client.send_call("StartProcess", &json!({ "name": "p" }), &[]);
+    daemon.wait_for("process.p", "starting");
+    open_gate(&daemon);
+    assert!(client.reply().expect("StartProcess").flag("changed"));
+    assert_eq!(daemon.process("p").state(), "ready");
+
+    let error = daemon
+        .call("StartProcess", json!({ "name": "quitter" }))
+        .expect_err("it is never ready");
+    let text = error.parameters.text("text");
+    assert!(text.contains("before it was ready: exit 3"), "{text}");
+}
+
+/// sd_notify(3): STATUS=
+fn status_is_shown() {
+    let daemon = start(
+        r#"
+        [process.p]
+        command = [$PEER, "notify STATUS=warming up", "await $DIR/run/gate", "notify READY=1\nSTATUS=serving 3 clients", "await $DIR/run/gate", "exit 1"]
+        ready = "notify"
+        restart = "never"
+        "#,
+    );
+    let says = |text: &'static str| move |process: &crate::support::Shown| process.text_or_empty("statusText") == text;
+    let shown = daemon.wait_until("process.p", "warming up", says("warming up"));
+    assert_eq!(shown.state(), "starting");
+    open_gate(&daemon);
+    let shown = daemon.wait_until("process.p", "serving", says("serving 3 clients"));
+    assert_eq!(shown.state(), "ready");
+    let said = daemon.ctl(&["status", "p"]).expect_code(0).stdout;
+    assert!(said.contains("ready: serving 3 clients"), "{said}");
+    open_gate(&daemon);
+    let shown = daemon.wait_for("process.p", "finished");
+    assert!(shown.field("statusText").is_null(), "it is of a life: {shown}");
+}
+
+fn who_is_not_ready_in_time_is_stopped() {
+    let daemon = Daemon::start(
+        r#"
+        [process.p]
+        command = [$PEER, "ignore SIGTERM", "tell $DIR/lives x", "grandchild ignore SIGTERM | hold", "hold"]
+        ready = "notify"
+        ready-timeout = "300ms"
+        stop-timeout = "100ms"
+        restart-delay = "1ms"
+        restart-delay-max = "1ms"
+        start-limit = { burst = 1, interval = "100s" }
+        "#,
+    );
+    let failed = daemon.wait_for("process.p", "failed");
+    assert_eq!(told(&daemon, "lives"), "x\nx\n");
+    let exit = failed.object("lastExit");
+    assert_eq!(exit.text("signal"), "SIGKILL");
+    assert_eq!(
+        exit.text("text"),
+        "not ready in time (ready-timeout: 300 ms); killed by SIGKILL"
+    );
+    assert!(failed.text("statusText").contains("not ready in time"), "{failed}");
+    in_order(
+        &daemon,
+        &[
+            "process:p: not ready in time (ready-timeout: 300 ms): stopping, by SIGTERM",
+            "stopping, by SIGKILL",
+            "next start in",
+        ],
+    );
+    let error = daemon
+        .call("StartProcess", json!({ "name": "p" }))
+        .expect_err("it is never ready");
+    assert!(error.parameters.text("text").contains("not ready in time"), "{error:?}");
+}
+
+/// sd_notify(3): EXTEND_TIMEOUT_USEC. The other one shows that the time is over.
+fn more_time_to_be_ready() {
+    let daemon = start(
+        r#"
+        [process.patient]
+        command = [$PEER, "notify EXTEND_TIMEOUT_USEC=3600000000", "tell $DIR/asked x", "await $DIR/run/gate", "notify READY=1", "hold"]
+        ready = "notify"
+        ready-timeout = "2s"
+
+        [process.other]
+        command = [$PEER, "hold"]
+        autostart = false
+        restart = "never"
+        ready = "notify"
+        ready-timeout = "2s"
+        "#,
+    );
+    daemon.wait_until("process.patient", "asked", |_| told(&daemon, "asked") == "x\n");
+    daemon
+        .call("StartProcess", json!({ "name": "other" }))
+        .expect_err("it is never ready");
+    let patient = daemon.process("patient");
+    assert_eq!((patient.state(), patient.int("restarts")), ("starting", 0));
+    open_gate(&daemon);
+    daemon.wait_for("process.patient", "ready");
+}
+
+/// s6: an end of file is no newline.
+fn a_descriptor_closed_without_a_newline() {
+    let daemon = Daemon::start(
+        r#"
+        [process.p]
+        command = ["sh", "-c", "printf word >&4; exec 4>&-; exec sleep 1000"]
+        ready = "fd:4"
+        ready-timeout = "500ms"
+        restart = "never"
+        "#,
+    );
+    let shown = daemon.wait_for("process.p", "finished");
+    assert_eq!(
+        shown.object("lastExit").text("text"),
+        "not ready in time (ready-timeout: 500 ms); killed by SIGTERM"
+    );
+}
+
+/// systemd's WatchdogSec=.
+fn a_silent_process_is_restarted() {
+    let daemon = Daemon::start(
+        r#"
+        [process.p]
+        command = [$PEER, "notify READY=1", "feed-watchdog 20 $DIR/silence", "hold"]
+        ready = "notify"
+        watchdog = "1s"
+        restart = "on-failure"
+        "#,
+    );
+    let mut monitor = daemon.monitor();
+    daemon.wait_for("process.p", "ready");
+    std::fs::write(daemon.file("silence"), "").expect("telling it to be silent");
+    let stopping = monitor.wait_for("process_stopping", "process:p").object("detail");
+    assert_eq!(stopping.text("signal"), "SIGABRT");
+    assert_eq!(stopping.text("text"), "watchdog: no WATCHDOG=1 for 1 s");
+    let exited = monitor
+        .wait_for("process_exited", "process:p")
+        .object("detail")
+        .object("exit");
+    assert!(
+        exited
+            .text("text")
+            .contains("watchdog: no WATCHDOG=1 for 1 s; killed by SIGABRT"),
+        "{exited}"
+    );
+    monitor.wait_for("process_backing_off", "process:p");
+    daemon.wait_until("process.p", "restarted", |process| process.int("restarts") >= 1);
+    daemon.wait_for_log("process:p: watchdog: no WATCHDOG=1 for 1 s: stopping, by SIGABRT");
+}
+
+fn a_frozen_process_is_restarted() {
+    let daemon = Daemon::start(
+        r#"
+        [process.p]
+        command = [$PEER, "notify READY=1", "feed-watchdog 20 $DIR/never", "hold"]
+        ready = "notify"
+        watchdog = "1s"
+        "#,
+    );
+    daemon.wait_for("process.p", "ready");
+    let pid = daemon.pid_of("p");
+    kill(Pid::from_raw(pid), Signal::SIGSTOP).expect("freezing it");
+    let shown = daemon.wait_until("process.p", "restarted", |process| {
+        process.int("restarts") >= 1 && process.state() == "ready"
+    });
+    assert_eq!(shown.object("lastExit").text("signal"), "SIGABRT", "{shown}");
+}
+
+/// systemd's NotifyAccess=all, by group and descent instead of by cgroup.
+fn strangers_are_refused_and_relatives_are_not() {
+    let daemon = start(
+        r#"
+        [process.victim]
+        command = [$PEER, "tell-variable NOTIFY_SOCKET $DIR/address", "await $DIR/run/gate", "grandchild setsid | notify READY=1 | notify-barrier", "hold"]
+        ready = "notify"
+
+        [process.stranger]
+        command = [$PEER, "notify-elsewhere $DIR/address", "hold"]
+        "#,
+    );
+    daemon.wait_for_log("process:victim: refused what process");
+    let victim = daemon.process("victim");
+    assert_eq!(victim.state(), "starting");
+    assert!(victim.field("statusText").is_null(), "{victim}");
+    open_gate(&daemon);
+    daemon.wait_for("process.victim", "ready");
+}
+
+fn garbage_and_descriptors_are_harmless() {
+    let daemon = start(
+        r#"
+        [process.p]
+        command = [$PEER, "notify-garbage", "notify-barrier", "tell $DIR/done x", "await $DIR/run/gate", "notify READY=1", "notify-barrier", "tell $DIR/done y", "hold"]
+        ready = "notify"
+        "#,
+    );
+    daemon.wait_until("process.p", "done", |_| told(&daemon, "done") == "x\n");
+    let p = daemon.process("p");
+    assert_eq!((p.state(), p.int("restarts")), ("starting", 0), "{p}");
+    open_gate(&daemon);
+    daemon.wait_until("process.p", "done", |_| told(&daemon, "done") == "x\ny\n");
+    // The barrier was passed, so what came before it has been heard.
+    assert_eq!(daemon.process("p").state(), "ready");
+}
+
+/// sd_watchdog_enabled(3): the process id is the child's own. What the daemon has been told is not its children's.
+fn what_a_child_finds_in_its_environment() {
+    let daemon = Daemon::config(
+        r#"
+        [process.notifies]
+        command = [$PEER, "tell-variable WATCHDOG_PID $DIR/pid", "tell-variable WATCHDOG_USEC $DIR/usec", "notify READY=1", "hold"]
+        ready = "notify"
+        watchdog = "90s"
+
+        [process.does-not]
+        command = [$PEER, "tell-variable NOTIFY_SOCKET $DIR/none", "tell-variable WATCHDOG_USEC $DIR/none", "tell-variable WATCHDOG_PID $DIR/none", "hold"]
+
+        [route.a]
+        from = "process:notifies.stdout"
+        to = "process:does-not.stdin"
+        "#,
+    )
+    .environment("NOTIFY_SOCKET", "/nowhere")
+    .environment("WATCHDOG_USEC", "1000000000")
+    .environment("WATCHDOG_PID", "1")
+    .start();
+    daemon.wait_for("process.notifies", "ready");
+    let (own, other) = (daemon.pid_of("notifies"), daemon.pid_of("does-not"));
+    assert_eq!(told(&daemon, "pid"), format!("{own} {own}\n"));
+    assert_eq!(told(&daemon, "usec"), format!("90000000 {own}\n"));
+    let none = format!("unset {other}\n").repeat(3);
+    daemon.wait_until("process.does-not", "told", |_| told(&daemon, "none") == none);
+}
