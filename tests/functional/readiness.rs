@@ -11,6 +11,7 @@ stories!(
     a_newline_on_a_descriptor,
     a_chain_is_started_from_its_end,
     a_consumer_that_cannot_run_holds_nobody_up,
+    a_consumer_that_is_tried_again_is_waited_for,
     in_a_cycle_nobody_waits,
     a_start_by_hand_does_not_wait_for_others,
     a_start_is_answered_when_it_is_ready,
@@ -165,6 +166,32 @@ fn a_consumer_that_cannot_run_holds_nobody_up() {
     assert_eq!(daemon.process("failed").state(), "failed");
     assert_eq!(daemon.process("stopped").state(), "stopped");
     assert_eq!(daemon.process("finished").state(), "finished");
+}
+
+fn a_consumer_that_is_tried_again_is_waited_for() {
+    let daemon = Daemon::start(
+        r#"
+        [process.producer]
+        command = [$PEER, "hold"]
+        [process.consumer]
+        command = ["sh", "-c", "[ -e '$DIR/tried' ] || { touch '$DIR/tried'; exit 1; }; echo >&3; exec cat"]
+        ready = "fd:3"
+        restart-delay = "10ms"
+
+        [route.a]
+        from = "process:producer.stdout"
+        to = "process:consumer.stdin"
+        "#,
+    );
+    daemon.wait_for("process.producer", "ready");
+    in_order(
+        &daemon,
+        &[
+            "process:consumer: next start in",
+            "process:consumer: ready",
+            "process:producer: started",
+        ],
+    );
 }
 
 fn in_a_cycle_nobody_waits() {
