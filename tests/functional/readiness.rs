@@ -78,6 +78,12 @@ fn late_consumer(ready: &str, step: &str) {
     assert_eq!((producer.state(), producer.text("wanted")), ("waiting", "up"));
     assert_eq!(producer.maybe_int("startedAtUSec"), None, "{producer}");
     assert_eq!(daemon.route("a").state(), "opening");
+    let why = daemon.ctl(&["why", "a"]).expect_code(0).stdout;
+    assert!(
+        why.contains("producer waits for consumer, which is downstream of it"),
+        "{why}"
+    );
+    assert!(why.contains("consumer is starting"), "{why}");
     open_gate(&daemon);
     monitor.wait_for("process_ready", "process:producer");
     assert_eq!(

@@ -2,7 +2,8 @@
 
 use std::iter::zip;
 
-use super::{Frozen, Link, Part, Plumbing, ProcessFacts, Step, Weight};
+use super::{End, Frozen, Link, Part, Plumbing, ProcessFacts, Step, Weight};
+use crate::decide::start_order::is_coming;
 use crate::model::amount::{duration, size};
 use crate::model::{DestinationState, Exit, Moment, ProcessId, ProcessState, RouteState};
 
@@ -10,6 +11,14 @@ impl Plumbing {
     pub(super) fn look_at_process(&self, place: usize, part: Part) -> Step {
         let facts = &self.processes[place];
         let id = &facts.shown.id;
+        if let Some(awaited) = self.awaited(facts) {
+            let whom = &self.processes[awaited].shown.id;
+            return Step {
+                text: format!("{id} waits for {whom}, which is downstream of it, to be ready"),
+                since: facts.shown.since,
+                next: Some(Link::Process(awaited, Part::Open)),
+            };
+        }
         if let Some(ailment) = facts.ailment(self.now) {
             // Since when it is frozen the kernel does not tell.
             let since = facts.shown.since.filter(|_| facts.frozen.is_none());
@@ -30,6 +39,22 @@ impl Plumbing {
             since: None,
             next,
         }
+    }
+
+    /// For whom a process waits before it is started; of several, one that does not wait itself.
+    fn awaited(&self, facts: &ProcessFacts) -> Option<usize> {
+        if facts.shown.state != ProcessState::Waiting {
+            return None;
+        }
+        let id = &facts.shown.id;
+        let feeds = |ends: &[End]| ends.iter().any(|end| end.process.as_ref() == Some(id));
+        let fed = self.routes.iter().filter(|route| feeds(&route.sources));
+        let fed = fed.flat_map(|route| route.destinations.iter().filter_map(|end| end.process.as_ref()));
+        let places = fed
+            .filter(|other| *other != id)
+            .filter_map(|other| self.place_of(other));
+        let coming = places.filter(|place| is_coming(&self.processes[*place].shown));
+        coming.min_by_key(|place| self.processes[*place].shown.state == ProcessState::Waiting)
     }
 
     fn reads(&self, facts: &ProcessFacts) -> (String, Option<Link>) {

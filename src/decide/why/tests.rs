@@ -96,6 +96,30 @@ fn what_a_consumer_that_does_not_read_says_of_itself() {
 }
 
 #[test]
+fn who_waits_for_those_downstream_leads_to_them() {
+    let opening = |facts: &mut RouteFacts| facts.shown.state = RouteState::Opening;
+    let young = |process: ProcessFacts| process.with(|shown| shown.ever_ready = false);
+    let chain = told(
+        vec![
+            route("a", "process:p.stdout", &["process:q.stdin", "process:p.stdin"]).but(opening),
+            route("b", "process:q.stdout", &["process:r.stdin", "process:c.stdin"]).but(opening),
+        ],
+        vec![
+            young(process("p", ProcessState::Waiting)),
+            young(process("q", ProcessState::Waiting)),
+            process("r", ProcessState::Ready),
+            young(process("c", ProcessState::Starting)),
+        ],
+    );
+    let expected = [
+        "process:p: p waits for q, which is downstream of it, to be ready [30]",
+        "process:q: q waits for c, which is downstream of it, to be ready [30]",
+        "process:c: c is starting (pid 7), and not ready yet [30]",
+    ];
+    assert_eq!(chain[1..], expected);
+}
+
+#[test]
 fn a_route_that_is_not_stuck_yet_leads_to_its_process() {
     use ProcessState::{Finished, Starting, Stopped};
     let starting = || route("a", "fifo:/a", &[C]).but(|facts| facts.shown.state = RouteState::Opening);
