@@ -45,8 +45,9 @@ fn told(daemon: &Daemon, name: &str) -> String {
     std::fs::read_to_string(daemon.file(name)).unwrap_or_default()
 }
 
-/// Panics unless the log has these in this order.
+/// Waits until the log, which is written behind what it tells of, has the last of these, and finds all in this order.
 fn in_order(daemon: &Daemon, texts: &[&str]) {
+    daemon.wait_for_log(texts[texts.len() - 1]);
     let log = daemon.log();
     let mut from = 0;
     for text in texts {
@@ -63,7 +64,7 @@ fn late_consumer(ready: &str, step: &str) {
         command = [$PEER, "tell $DIR/order producer", "hold"]
 
         [process.consumer]
-        command = [$PEER, "tell $DIR/order consumer", "await $DIR/run/gate", "tell $DIR/order ready", "{step}", "hold"]
+        command = [$PEER, "tell $DIR/order consumer", "await $DIR/run/gate", "tell $DIR/order ready", "{step}", "sink"]
         ready = "{ready}"
 
         [route.a]
@@ -120,11 +121,11 @@ fn a_chain_is_started_from_its_end() {
         [process.a]
         command = [$PEER, "hold"]
         [process.b]
-        command = [$PEER, "hold"]
+        command = [$PEER, "sink"]
         [process.c]
-        command = [$PEER, "hold"]
+        command = [$PEER, "sink"]
         [process.d]
-        command = [$PEER, "hold"]
+        command = [$PEER, "sink"]
 
         [route.one]
         from = "process:a.stdout"
@@ -210,7 +211,7 @@ fn in_a_cycle_nobody_waits() {
         command = [$PEER, "notify READY=1", "hold"]
         ready = "notify"
         [process.end]
-        command = [$PEER, "await $DIR/run/gate", "notify READY=1", "hold"]
+        command = [$PEER, "await $DIR/run/gate", "notify READY=1", "sink"]
         ready = "notify"
 
         [route.one]
@@ -238,7 +239,7 @@ fn a_start_by_hand_does_not_wait_for_others() {
         [process.other]
         command = [$PEER, "hold"]
         [process.consumer]
-        command = [$PEER, "hold"]
+        command = [$PEER, "sink"]
         ready = "notify"
 
         [route.a]
@@ -486,7 +487,7 @@ fn what_a_child_finds_in_its_environment() {
         watchdog = "90s"
 
         [process.does-not]
-        command = [$PEER, "tell-variable NOTIFY_SOCKET $DIR/none", "tell-variable WATCHDOG_USEC $DIR/none", "tell-variable WATCHDOG_PID $DIR/none", "hold"]
+        command = [$PEER, "tell-variable NOTIFY_SOCKET $DIR/none", "tell-variable WATCHDOG_USEC $DIR/none", "tell-variable WATCHDOG_PID $DIR/none", "sink"]
 
         [route.a]
         from = "process:notifies.stdout"
