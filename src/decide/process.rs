@@ -20,7 +20,7 @@ pub const KILL_GRACE: Duration = Duration::from_secs(2);
 pub struct Life {
     /// From the fork on.
     pub pid: Option<i32>,
-    /// When it was begun.
+    /// When it was forked; until then, when it was begun.
     pub since: Moment,
     /// It has become its program, and was told as started.
     pub told: bool,
@@ -31,8 +31,9 @@ pub struct Life {
 pub struct Start {
     /// Which.
     pub life: Life,
-    /// When it has to be ready.
-    pub ready_by: Moment,
+    /// When it has to be ready; from the fork on. What comes before that is not its time: its user is looked up, and as
+    /// often as a look-up that hangs were given up, another thread would hang in the next.
+    pub ready_by: Option<Moment>,
 }
 
 /// A life that is ready.
@@ -233,7 +234,7 @@ pub struct Process {
     pub lives: u64,
     /// Lives forked.
     pub forks: u64,
-    /// When the last life that was forked began.
+    /// When the last life was forked.
     pub started_at: Option<Moment>,
     /// How the last life ended.
     pub last_exit: Option<Exit>,
@@ -282,7 +283,7 @@ impl Process {
     pub fn due(&self) -> Option<Moment> {
         match &self.state {
             State::BackingOff { due } => Some(*due),
-            State::Starting(start) => Some(start.ready_by),
+            State::Starting(start) => start.ready_by,
             State::Ready(run) => run.alive_by,
             State::Stopping(stop) => Some(stop.deadline),
             State::Stopped | State::Waiting | State::Finished | State::Failed { .. } => None,

@@ -1,10 +1,14 @@
 //! When a process is ready, and who is started before whom.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+
+use nix::libc::O_NONBLOCK;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, User};
 use serde_json::json;
 
-use crate::support::{Daemon, FifoWriter, stories};
+use crate::support::{Daemon, FifoWriter, make_fifo, require_root, require_tool, stories};
 
 stories!(
     a_producer_is_not_started_before_its_consumer_is_ready,
@@ -24,6 +28,8 @@ stories!(
     strangers_are_refused_and_relatives_are_not,
     garbage_and_descriptors_are_harmless,
     what_a_child_finds_in_its_environment,
+    another_user_says_that_it_is_ready,
+    a_look_up_of_its_user_is_not_its_time,
 );
 
 /// By which a story lets a peer go on.
@@ -504,4 +510,154 @@ fn what_a_child_finds_in_its_environment() {
     assert_eq!(told(&daemon, "usec"), format!("90000000 {own}\n"));
     let none = format!("unset {other}\n").repeat(3);
     daemon.wait_until("process.does-not", "told", |_| told(&daemon, "none") == none);
+}
+
+/// Neither way asks who it is: the address is abstract, and the descriptor's pipe belongs to the user, so that it may be
+/// opened anew.
+fn another_user_says_that_it_is_ready() {
+    if !require_root() {
+        return;
+    }
+    let builder = Daemon::config(
+        r#"
+        [process.notifies]
+        command = ["$DIR/peer", "@peer", "tell-variable WATCHDOG_PID $DIR/open/pid", "tell-variable NOTIFY_SOCKET $DIR/open/address", "notify STATUS=here\nREADY=1", "hold"]
+        user = "nobody"
+        clear-environment = true
+        no-new-privileges = true
+        ready = "notify"
+        watchdog = "90s"
+
+        [process.relative]
+        command = ["$DIR/peer", "@peer", "grandchild setsid | notify READY=1 | notify-barrier", "hold"]
+        user = "nobody"
+        ready = "notify"
+
+        [process.writes]
+        command = ["/bin/sh", "-c", "echo > /proc/self/fd/3; exec sleep 1000"]
+        user = "nobody"
+        ready = "fd:3"
+
+        # Its own pipe is at another number, and is its user's as well.
+        [process.both]
+        command = ["/bin/sh", "-c", "echo > /dev/fd/4; exec cat <&3 > /dev/fd/5"]
+        user = "nobody"
+        ready = "fd:4"
+
+        [route.in]
+        from = ["process:notifies.stdout", "process:relative.stdout", "process:writes.stdout"]
+        to = "process:both.fd3"
+
+        [route.out]
+        from = "process:both.fd5"
+        to = "null"
+        "#,
+    );
+    // The story's own directory is closed to others, and so may be that of the peer.
+    let mode = |path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+    let (home, open, peer) = (
+        builder.place().home().to_owned(),
+        builder.place().file("open"),
+        builder.place().file("peer"),
+    );
+    std::fs::create_dir(&open).expect("a directory");
+    std::fs::copy(std::env::current_exe().expect("the peer"), &peer).expect("a copy of the peer");
+    mode(&home, 0o755);
+    mode(&open, 0o777);
+    mode(&peer, 0o755);
+    let daemon = builder.start();
+    for name in ["both", "notifies", "relative", "writes"] {
+        daemon.wait_for(&format!("process.{name}"), "ready");
+    }
+    in_order(&daemon, &["process:both: ready", "process:notifies: started"]);
+    assert!(!daemon.log().contains("refused"), "{}", daemon.log());
+    let notifies = daemon.process("notifies");
+    assert_eq!((notifies.text("statusText"), notifies.int("restarts")), ("here", 0));
+    let pid = daemon.pid_of("notifies");
+    assert_eq!(told(&daemon, "open/pid"), format!("{pid} {pid}\n"));
+    assert!(told(&daemon, "open/address").starts_with('@'));
+    let nobody = User::from_name("nobody")
+        .expect("the user database")
+        .expect("nobody")
+        .uid;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+    assert!(
+        status.contains(&format!("Uid:\t{nobody}\t{nobody}\t{nobody}\t{nobody}\n")),
+        "{status}"
+    );
+}
+
+/// getpwuid(3) may ask a network. Here the database is a FIFO, which nobody can open before somebody writes it, and then it
+/// knows nobody, which is no matter for a number with a group. The other one, which has more time and is started later,
+/// shows that the time would be over.
+fn a_look_up_of_its_user_is_not_its_time() {
+    if !require_root() || !require_tool("unshare") {
+        return;
+    }
+    let builder = Daemon::config(
+        r#"
+        [process.producer]
+        command = [$PEER, "hold"]
+
+        [process.p]
+        command = ["/bin/sh", "-c", "echo > /dev/fd/3; exec cat"]
+        user = "7001"
+        group = "7001"
+        ready = "fd:3"
+        ready-timeout = "1s"
+
+        [process.feeds-stuck]
+        command = [$PEER, "hold"]
+
+        [process.stuck]
+        command = ["cat"]
+        user = "7001"
+        group = "7001"
+
+        [process.other]
+        command = [$PEER, "hold"]
+        autostart = false
+        restart = "never"
+        ready = "notify"
+        ready-timeout = "2s"
+
+        [route.a]
+        from = "process:producer.stdout"
+        to = "process:p.stdin"
+
+        [route.b]
+        from = "process:feeds-stuck.stdout"
+        to = "process:stuck.stdin"
+        "#,
+    );
+    let passwd = builder.place().file("passwd");
+    make_fifo(&passwd);
+    let script = format!("mount --bind '{}' /etc/passwd && exec \"$@\"", passwd.display());
+    let daemon = builder
+        .wrapped_in(&["unshare", "--mount", "sh", "-c", &script, "sh"])
+        .start();
+    daemon.wait_for("process.p", "starting");
+    daemon.wait_for("process.stuck", "starting");
+    daemon
+        .call("StartProcess", json!({ "name": "other" }))
+        .expect_err("it is never ready");
+    let p = daemon.process("p");
+    assert_eq!(
+        (p.state(), p.maybe_int("pid"), p.int("restarts")),
+        ("starting", None, 0),
+        "{p}"
+    );
+    assert!(p.field("lastExit").is_null(), "{p}");
+    // Whoever is stopped meanwhile holds nobody up any longer.
+    assert_eq!(daemon.process("feeds-stuck").state(), "waiting");
+    assert!(daemon.changes("StopProcess", json!({ "name": "stuck" })));
+    daemon.wait_for("process.feeds-stuck", "ready");
+    assert_eq!(daemon.process("producer").state(), "waiting");
+    // The thread that looked up for that one may hang there still: the answer is given until it is heard.
+    daemon.wait_until("process.p", "ready", |p| {
+        let _ = OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(&passwd);
+        p.state() == "ready"
+    });
+    daemon.wait_for("process.producer", "ready");
+    in_order(&daemon, &["process:p: ready", "process:producer: started"]);
 }

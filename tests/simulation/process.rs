@@ -78,6 +78,8 @@ struct World {
     process: Process,
     now: Moment,
     child: Option<Child>,
+    /// Before there is a child: its user is looked up for this life.
+    looking_up: Option<u64>,
     /// Others of the group have outlived it.
     left_behind: bool,
     /// And do so whatever is sent to them.
@@ -106,6 +108,7 @@ impl World {
             process: Process::default(),
             now: Moment(1_000_000),
             child: None,
+            looking_up: None,
             left_behind: false,
             immortal: false,
             input_spent: false,
@@ -170,7 +173,10 @@ impl World {
         match action {
             Action::Spawn { life } => self.spawn(life),
             // After SIGABRT the rest of the group is asked, and has no longer for it.
-            Action::Ask => drop(self.asked_at.get_or_insert(self.now)),
+            Action::Ask => {
+                self.asked_at.get_or_insert(self.now);
+                self.give_up_look_up();
+            }
             Action::Abort => {
                 self.hold(self.child.is_some(), "SIGABRT to nobody");
                 self.hold(self.spec.ready == Readiness::Notify, "SIGABRT to one that says nothing");
@@ -192,7 +198,7 @@ impl World {
     }
 
     fn spawn(&mut self, life: u64) {
-        self.hold(self.child.is_none(), "two at once");
+        self.hold(self.child.is_none() && self.looking_up.is_none(), "two at once");
         self.hold(!self.process.shutting_down, "a start during shutdown");
         self.hold(self.wanted, "a start that nobody wants");
         self.hold(life == self.process.lives, "a life of another number");
@@ -202,6 +208,20 @@ impl World {
         if self.input_spent {
             self.input_spent = false;
         }
+        if self.random.one_in(4) {
+            self.looking_up = Some(life);
+        } else {
+            self.fork(life);
+        }
+    }
+
+    fn look_up(&mut self) {
+        if let Some(life) = self.looking_up.take() {
+            self.fork(life);
+        }
+    }
+
+    fn fork(&mut self, life: u64) {
         if self.random.one_in(8) {
             let transient = !self.random.one_in(3);
             let text = "no".to_owned();
@@ -229,6 +249,15 @@ impl World {
             child.killed = true;
         }
         self.left_behind &= self.immortal;
+        self.give_up_look_up();
+    }
+
+    fn give_up_look_up(&mut self) {
+        if let Some(life) = self.looking_up.take() {
+            let text = "stopped before it began".to_owned();
+            let transient = true;
+            self.on(Event::NotSpawned { life, text, transient });
+        }
     }
 
     fn told(&mut self, detail: &EventDetail) {
@@ -286,9 +315,11 @@ impl World {
             pid.is_none() || pid == self.child.as_ref().map(|child| child.pid),
             "a child that is not there",
         );
-        self.hold(!self.process.at_rest() || self.child.is_none(), "at rest, and runs");
+        let nobody = self.child.is_none() && self.looking_up.is_none();
+        self.hold(!self.process.at_rest() || nobody, "at rest, and runs");
         let timed = match state {
-            ProcessState::Starting | ProcessState::BackingOff | ProcessState::Stopping => true,
+            ProcessState::Starting => self.child.is_some(),
+            ProcessState::BackingOff | ProcessState::Stopping => true,
             ProcessState::Ready => self.spec.watchdog.is_some(),
             _ => false,
         };
@@ -433,9 +464,10 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.random.below(29) {
+        match self.random.below(32) {
             24..=27 => self.say(),
             28 => drop(self.on(Event::Proceed)),
+            29..=31 => self.look_up(),
             0..=2 => drop(self.on(Event::Start)),
             3..=4 => drop(self.on(Event::Stop)),
             5..=6 => drop(self.on(Event::Restart)),
@@ -465,6 +497,7 @@ impl World {
     /// From anywhere shutdown comes to an end, with children that go only when they are killed.
     fn shut_down(&mut self) {
         self.on(Event::BeginShutdown);
+        self.give_up_look_up();
         for _ in 0..10 {
             self.step();
         }

@@ -46,21 +46,25 @@ impl Turn<'_> {
         self.process.lives += 1;
         let life = self.process.lives;
         self.act(Action::Spawn { life });
-        let since = self.facts.now;
         State::Starting(Start {
             life: Life {
                 pid: None,
-                since,
+                since: self.facts.now,
                 told: false,
             },
-            ready_by: since + self.spec.ready_timeout,
+            ready_by: None,
         })
     }
 
     pub(super) fn spawned(&mut self, life: Life, pid: i32) -> Life {
         self.process.forks += 1;
-        self.process.started_at = Some(life.since);
-        Life { pid: Some(pid), ..life }
+        let since = self.facts.now;
+        self.process.started_at = Some(since);
+        Life {
+            pid: Some(pid),
+            since,
+            ..life
+        }
     }
 
     /// Once in a life.

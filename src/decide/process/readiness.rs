@@ -17,7 +17,8 @@ impl Turn<'_> {
 
     pub(super) fn spawned_to_start(&mut self, start: Start, pid: i32) -> State {
         let life = self.spawned(start.life, pid);
-        State::Starting(Start { life, ..start })
+        let ready_by = Some(self.facts.now + self.spec.ready_timeout);
+        State::Starting(Start { life, ready_by })
     }
 
     pub(super) fn executed(&mut self, start: Start) -> State {
@@ -42,7 +43,7 @@ impl Turn<'_> {
     }
 
     pub(super) fn extend_start(&mut self, start: Start, by: Duration) -> State {
-        let ready_by = start.ready_by.max(self.facts.now + by);
+        let ready_by = start.ready_by.map(|ready_by| ready_by.max(self.facts.now + by));
         State::Starting(Start { ready_by, ..start })
     }
 
@@ -56,10 +57,12 @@ impl Turn<'_> {
     }
 
     pub(super) fn not_ready(&mut self, start: Start) -> State {
-        if self.facts.now < start.ready_by {
-            return State::Starting(start);
+        match start.ready_by {
+            Some(ready_by) if self.facts.now >= ready_by => {
+                self.fault(start.life, Fault::NotReady(self.spec.ready_timeout))
+            }
+            _ => State::Starting(start),
         }
-        self.fault(start.life, Fault::NotReady(self.spec.ready_timeout))
     }
 
     pub(super) fn silent(&mut self, run: Run) -> State {

@@ -93,6 +93,31 @@ fn one_that_is_not_ready_in_time_is_stopped_and_counts_as_an_early_exit() {
 }
 
 #[test]
+fn what_comes_before_the_fork_is_not_its_time() {
+    let mut story = Story::new();
+    story.spec.ready = Readiness::Notify;
+    story.on(Event::Start);
+    assert_eq!(story.process.due(), None);
+    story.facts = at(1000);
+    assert_eq!(actions(&story.on(Event::Due)), "");
+    story.on(Event::Spawned { life: 1, pid: 7 });
+    assert_eq!(story.process.due(), Some(Moment(1030 * SECOND)));
+    assert_eq!(story.process.started_at, Some(Moment(1000 * SECOND)));
+    story.on(Event::Executed { life: 1 });
+    story.spec.start_limit.burst = 0;
+    assert_eq!(actions(&story.exit(1)), "exited backing_off");
+    let soon = Moment(1000 * SECOND) + story.spec.restart_delay;
+    assert_eq!(story.process.due(), Some(soon));
+    story.facts.now = soon;
+    story.on(Event::Due);
+    story.facts = at(2000);
+    story.on(Event::Spawned { life: 2, pid: 8 });
+    story.exit(1);
+    let doubled = Moment(2000 * SECOND) + story.spec.restart_delay * 2;
+    assert_eq!(story.process.due(), Some(doubled), "an early exit all the same");
+}
+
+#[test]
 fn policy_takes_a_fault_for_a_failure() {
     for (restart, expected) in [
         (Restart::Always, ProcessState::BackingOff),
