@@ -9,7 +9,7 @@ use crate::decide::route::Event;
 use crate::framing::Unit;
 
 /// However little room there is, so much is read of a source that may be read.
-const LEAST: usize = 4096;
+const LEAST: usize = 512;
 
 impl RelayedRoute {
     /// Whether what is read from a source has somewhere to go.
