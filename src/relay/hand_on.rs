@@ -101,6 +101,12 @@ impl RelayedRoute {
 
     /// A source is over. What it has of a record is the last one, handed on as it is.
     pub(super) fn finish_records(&mut self, i: usize) {
+        // An abort ends them all. The record that was begun ends before the one that was held back for it.
+        if let Some(holder) = self.holder.filter(|_| !self.may_end(i))
+            && self.machine.source(holder).has_ended()
+        {
+            self.finish_records(holder);
+        }
         let source = &mut self.sources[i];
         let tie = source.tie.take();
         if self.holder == Some(i) {

@@ -50,6 +50,7 @@ impl RelayedRoute {
                 break;
             }
         }
+        self.end_dry();
         self.look_at_ties();
         self.finish_flushed();
         budget.is_spent()
@@ -234,14 +235,17 @@ impl RelayedRoute {
     /// A source that is drained and holds nothing has nothing to wait for, whatever keeps the route from reading; nor has
     /// one whose process does not run.
     fn end_dry(&mut self) {
-        for i in 0..self.sources.len() {
-            let source = &self.sources[i];
-            let absent = source.end.is_none() && !source.kind.has_more();
-            let dry = absent || source.limit == Some(0);
-            if dry && self.may_end(i) && matches!(self.machine.source(i), SourcePhase::Draining) {
-                self.tell(&Event::SourceDry(i));
-            }
+        // The end of a long record lets the others end, also those before it.
+        while let Some(i) = (0..self.sources.len()).find(|i| self.is_dry(*i)) {
+            self.tell(&Event::SourceDry(i));
         }
+    }
+
+    fn is_dry(&self, i: usize) -> bool {
+        let source = &self.sources[i];
+        let absent = source.end.is_none() && !source.kind.has_more();
+        let dry = absent || source.limit == Some(0);
+        dry && self.may_end(i) && matches!(self.machine.source(i), SourcePhase::Draining)
     }
 
     fn finish_flushed(&mut self) {

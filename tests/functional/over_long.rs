@@ -14,6 +14,8 @@ stories!(
     a_death_for_good_ends_an_over_long_record,
     the_next_life_goes_on_with_an_over_long_record,
     a_drain_ends_an_over_long_record,
+    a_drain_ends_who_waited_in_front,
+    an_abort_counts_each_record_once,
     an_abort_within_an_over_long_record_is_not_held_up,
 );
 
@@ -181,6 +183,52 @@ fn a_drain_ends_an_over_long_record() {
     assert_eq!(within.out.read_to_end(), [WAITING, b"half of y"].concat());
     let route = within.daemon.closed_with("a", &[1, 4]);
     assert_eq!(route.source(0).oversized(), 1, "{route}");
+}
+
+/// A route whose first source is `y`, and whose second, `x`, has begun a record of more than max-record.
+fn held_by_the_second(y: &[u8]) -> (Daemon, FifoReader, [FifoWriter; 2]) {
+    let daemon = Daemon::start(
+        r#"
+        [route.a]
+        from = ["fifo:y", "fifo:x"]
+        to = "fifo:out"
+        framing = "lines"
+        max-record = "1KiB"
+        "#,
+    );
+    let mut out = FifoReader::open(daemon.fifo("out"));
+    let [mut y_writer, mut x] = ["y", "x"].map(|name| FifoWriter::open(daemon.fifo(name)));
+    if !y.is_empty() {
+        y_writer.write_all(y);
+        daemon.wait_until("route.a", "with a part of y", |route| {
+            route.source(0).int("partialBytes") == y.len() as u64
+        });
+    }
+    x.write_all(&[b'x'; BEGUN]);
+    assert_eq!(out.read_exact(BEGUN), [b'x'; BEGUN]);
+    (daemon, out, [y_writer, x])
+}
+
+/// One that has nothing left to read ends with the record that it waits for, not with the deadline.
+fn a_drain_ends_who_waited_in_front() {
+    let (daemon, mut out, [_y, mut x]) = held_by_the_second(b"");
+    assert!(daemon.changes("PauseRoute", json!({ "name": "a" })));
+    x.write_all(b"on");
+    assert!(daemon.changes("DrainRoute", json!({ "name": "a" })));
+    assert_eq!(out.read_to_end(), b"on");
+    let route = daemon.closed_with("a", &[0, 1]);
+    assert_eq!(route.source(0).text("closeCause"), "drained", "{route}");
+}
+
+/// What was held back for the end of a record is a record of its own.
+fn an_abort_counts_each_record_once() {
+    let (daemon, _out, _writers) = held_by_the_second(b"half of y");
+    assert!(daemon.changes("DrainRoute", json!({ "name": "a", "timeoutUSec": 0 })));
+    let route = daemon.wait_for("route.a", "closed");
+    let out = route.destination(0);
+    assert_eq!(route.int("acceptedRecords"), 2, "{route}");
+    assert_eq!(out.int("records") + out.int("droppedRecords"), 2, "{route}");
+    assert_eq!(out.int("droppedBytes"), 9, "{route}");
 }
 
 /// Only the law is asked of what is given up, and that the next beginning is none of a record's middle.
