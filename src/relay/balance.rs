@@ -63,7 +63,8 @@ impl RelayedRoute {
     fn deal_units(&mut self, i: usize, batch: &Batch<'_>) {
         let mut at = 0;
         for unit in batch.units() {
-            let to = match self.sources[i].tie {
+            let tie = self.sources[i].tie;
+            let to = match tie {
                 Some(Tie::To(to)) => Ok(to),
                 Some(Tie::Lost(to)) => Err(to),
                 None => self.next_to_deal_to(i),
@@ -77,7 +78,8 @@ impl RelayedRoute {
                     self.sources[i].tie = (!unit.last).then_some(Tie::Lost(to));
                     self.destinations[to].drop_more(Dropped {
                         bytes: unit.len as u64,
-                        records: 0,
+                        // Once, with its first part.
+                        records: u64::from(tie.is_none()),
                     });
                 }
             }
@@ -151,12 +153,14 @@ impl RelayedRoute {
         self.destinations[from].drop_more(lost);
         // The parts of one record go to one destination.
         let mut begun = None;
+        let mut is_new = true;
         for (unit, bytes) in handed {
+            let records = u64::from(std::mem::replace(&mut is_new, unit.last));
             let Some(to) = begun.or_else(|| self.heir()) else {
                 // All others are in the middle of a record.
                 self.destinations[from].drop_more(Dropped {
                     bytes: unit.len as u64,
-                    records: u64::from(unit.last),
+                    records,
                 });
                 continue;
             };

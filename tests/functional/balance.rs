@@ -24,6 +24,7 @@ stories!(
     parts_of_a_record_stay_together,
     a_last_line_without_its_end_goes_to_one,
     a_drain_hands_everything_out,
+    an_abort_counts_the_record_that_it_gives_up,
     paused_and_resumed_nothing_is_lost,
     a_killed_worker_keeps_what_it_had_not_read,
     bursts_under_a_rate_arrive_whole,
@@ -563,6 +564,25 @@ fn paused_and_resumed_nothing_is_lost() {
     let parts: Vec<_> = parts.into_iter().map(Background::done).collect();
     came_exactly_once(&parts, 0..count);
     counted(shape, &daemon.wait_for("route.a", "closed"), &parts);
+}
+
+/// What was read of a line and went to nobody is dropped as a record of somebody.
+fn an_abort_counts_the_record_that_it_gives_up() {
+    let daemon = Daemon::start(&config(2, "", ""));
+    let _readers = readers(&daemon, 2);
+    let mut writer = FifoWriter::open(daemon.fifo("in"));
+    writer.write_all(b"half of a line");
+    daemon.wait_until("route.a", "with a part", |route| {
+        route.source(0).int("partialBytes") == 14
+    });
+    assert!(daemon.changes("DrainRoute", json!({ "name": "a", "timeoutUSec": 0 })));
+    let route = daemon.wait_for("route.a", "closed");
+    let dropped: u64 = route
+        .list("destinations")
+        .iter()
+        .map(|one| one.int("droppedRecords"))
+        .sum();
+    assert_eq!((route.int("acceptedRecords"), dropped), (1, 1), "{route}");
 }
 
 /// SIGKILL of a worker, again and again: what it had not read is its successor's, and no record is worked twice.
