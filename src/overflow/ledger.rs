@@ -186,7 +186,8 @@ impl Ledger {
 
     fn keep_or_tear(&mut self, unit: Unit, rule: &Rule, in_any_case: bool) -> Parts {
         let room = rule.room_to_grow(self.queued);
-        if !in_any_case && unit.len as u64 > room {
+        // Its terminator is kept in any case.
+        if !in_any_case && (unit.len - usize::from(unit.last)) as u64 > room {
             return self.tear(unit, room);
         }
         self.push(unit);

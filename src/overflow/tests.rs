@@ -158,6 +158,20 @@ fn the_end_of_a_record_can_be_where_it_is_torn() {
 }
 
 #[test]
+fn a_record_of_which_nothing_is_dropped_is_not_torn() {
+    for policy in [WhenFull::DropNewest, WhenFull::DropOldest] {
+        let rule = rule(policy, 10);
+        for last in [1, 6] {
+            let mut ledger = Ledger::new(false);
+            let first = 31 - last;
+            assert_eq!(admit(&mut ledger, &[part(first)], &rule), (vec![(0, first)], 0, 0, 0));
+            assert_eq!(admit(&mut ledger, &[whole(last)], &rule), (vec![(0, last)], 0, 0, 0));
+            assert_eq!(ledger.wrote(31), 1);
+        }
+    }
+}
+
+#[test]
 fn a_long_record_can_end_without_another_byte() {
     let rule = rule(WhenFull::DropNewest, 10);
     let mut ledger = Ledger::new(false);
