@@ -59,6 +59,8 @@ pub struct SourceSnapshot {
     pub records: Option<u64>,
     /// How many of those were longer than `max-record`.
     pub oversized_records: Option<u64>,
+    /// It is within a record longer than `max-record`, and the route's other sources wait for its end.
+    pub holds: bool,
     /// How often the daemon has opened it.
     pub opens: u64,
     /// Why it ended.

@@ -34,6 +34,7 @@ impl RouteCell {
             partial_bytes: 0,
             records,
             oversized_records: records,
+            holds: false,
             opens: 0,
             close_cause: None,
             trouble: None,

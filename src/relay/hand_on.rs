@@ -140,6 +140,32 @@ impl RelayedRoute {
         }
     }
 
+    /// What was read of a record when nobody was left who could have got it is not the beginning of what comes now. It
+    /// is a record that those have lost who were the last to end.
+    pub(super) fn give_up_partial(&mut self, i: usize) {
+        let source = &mut self.sources[i];
+        if !source.framer.finish() {
+            return;
+        }
+        let bytes = std::mem::take(&mut source.partial).len() as u64;
+        source.records += 1;
+        self.accepted_records += 1;
+        let before = self.accepted;
+        self.accepted += bytes;
+        let dropped = Dropped { bytes, records: 1 };
+        match self.spec.distribution {
+            Distribution::Broadcast => {
+                for destination in &mut self.destinations {
+                    if destination.upto == Some(before) {
+                        destination.upto = Some(self.accepted);
+                        destination.drop_more(dropped);
+                    }
+                }
+            }
+            Distribution::Balance => self.destinations[self.last_dealt].drop_more(dropped),
+        }
+    }
+
     pub(super) fn finish_for(&mut self, i: usize, batch: &Batch<'_>) {
         let destination = &mut self.destinations[i];
         if destination.is_over() {

@@ -109,6 +109,8 @@ impl RelayedRoute {
             let source = &mut self.sources[i];
             if matches!(self.machine.source(i), SourcePhase::Unopened) && source.close_cause.take().is_some() {
                 source.kind.revive();
+                self.give_up_partial(i);
+                let source = &mut self.sources[i];
                 if source.end.is_some() {
                     // A drained one was kept open.
                     self.tell(&Event::SourceOpened(i));

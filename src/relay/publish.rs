@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::message::Report;
 use super::route::RelayedRoute;
+use crate::model::Distribution;
 
 impl RelayedRoute {
     pub(super) fn publish(&mut self) {
@@ -35,6 +36,7 @@ impl RelayedRoute {
             shown.partial_bytes = source.framer.partial();
             shown.records = has_records.then_some(source.records);
             shown.oversized_records = has_records.then_some(source.oversized);
+            shown.holds = self.holder == Some(i) && self.spec.distribution == Distribution::Broadcast;
             shown.opens = source.opens;
             shown.close_cause.clone_from(&source.close_cause);
             shown.trouble = source.kind.trouble();

@@ -9,6 +9,7 @@ use crate::support::{Daemon, FifoReader, FifoWriter, Shown, Taken, make_fifo, st
 
 stories!(
     an_over_long_record_is_not_interrupted,
+    why_tells_who_is_waited_for,
     the_end_of_a_source_ends_its_over_long_record,
     a_writer_that_leaves_does_not_end_an_over_long_record,
     a_death_for_good_ends_an_over_long_record,
@@ -16,6 +17,7 @@ stories!(
     a_drain_ends_an_over_long_record,
     a_drain_ends_who_waited_in_front,
     an_abort_counts_each_record_once,
+    what_nobody_was_left_for_is_no_beginning,
     an_abort_within_an_over_long_record_is_not_held_up,
 );
 
@@ -105,6 +107,20 @@ fn an_over_long_record_is_not_interrupted() {
     }
     x.write_all(b"end\n");
     within.goes_on_with(b"end\n", |_| drop(x));
+}
+
+fn why_tells_who_is_waited_for() {
+    let (within, x) = Within::of_fifo("close");
+    let path = within.daemon.fifo("x");
+    let why = within.daemon.ctl(&["why", "a"]).expect_code(0).stdout;
+    let says = format!(
+        "a flows, but fifo:{} is within a record longer than max-record, and the other sources wait for its end ({} B wait)",
+        path.display(),
+        WAITING.len()
+    );
+    assert!(why.contains(&says), "{why}");
+    drop(x);
+    within.goes_on_with(b"", |_| ());
 }
 
 fn the_end_of_a_source_ends_its_over_long_record() {
@@ -229,6 +245,43 @@ fn an_abort_counts_each_record_once() {
     assert_eq!(route.int("acceptedRecords"), 2, "{route}");
     assert_eq!(out.int("records") + out.int("droppedRecords"), 2, "{route}");
     assert_eq!(out.int("droppedBytes"), 9, "{route}");
+}
+
+/// A part of a line that was read when the last reader ended is told as lost; the next stream begins with its own.
+fn what_nobody_was_left_for_is_no_beginning() {
+    for distribution in ["broadcast", "balance"] {
+        let daemon = Daemon::start(&format!(
+            r#"
+            [process.p]
+            command = ["sh", "-c", "head -n 1 > /dev/null; cat '$DIR/run/gate'"]
+            restart = "never"
+            [route.a]
+            from = "fifo:in"
+            to = "process:p.stdin"
+            framing = "lines"
+            distribution = "{distribution}"
+            "#
+        ));
+        make_fifo(daemon.fifo("gate"));
+        let mut writer = FifoWriter::open(daemon.fifo("in"));
+        writer.write_all(b"one\nhalf of");
+        daemon.wait_until("route.a", "with a part", |route| {
+            route.source(0).int("partialBytes") == 7
+        });
+        drop(FifoWriter::open(daemon.fifo("gate")));
+        daemon.wait_for("route.a", "closed");
+        drop(writer);
+        assert!(daemon.changes("StartProcess", json!({ "name": "p" })));
+        let mut writer = FifoWriter::open(daemon.fifo("in"));
+        writer.write_all(b"other\n");
+        let route = daemon.wait_until("route.a", "with a line more", |route| {
+            route.destination(0).int("records") == 2
+        });
+        let end = route.destination(0);
+        assert_eq!((end.int("bytes"), route.int("acceptedRecords")), (10, 3), "{route}");
+        assert_eq!((end.int("droppedBytes"), end.int("droppedRecords")), (7, 1), "{route}");
+        drop(FifoWriter::open(daemon.fifo("gate")));
+    }
 }
 
 /// Only the law is asked of what is given up, and that the next beginning is none of a record's middle.

@@ -83,6 +83,26 @@ impl Plumbing {
         ailing.collect()
     }
 
+    /// The source that is within a long record and writes nothing, while another one has something to read.
+    pub(super) fn held(&self, route: &RouteFacts) -> Option<Finding> {
+        let live = || zip(&route.shown.sources, &route.sources).filter(|(shown, _)| is_live(shown));
+        let (holder, end) = live().find(|(shown, end)| shown.holds && end.stands.unwrap_or(0) == 0)?;
+        let stands = |end: &End| end.stands.unwrap_or(0);
+        let waits: u64 = live()
+            .filter(|(shown, _)| !shown.holds)
+            .map(|(_, end)| stands(end))
+            .sum();
+        (waits > 0).then(|| Finding {
+            text: format!(
+                "{} is within a record longer than max-record, and the other sources wait for its end ({} wait)",
+                short(&holder.name),
+                size(waits)
+            ),
+            weight: Weight::Root,
+            next: self.to_process(end, Part::Write),
+        })
+    }
+
     pub(super) fn idle(&self, route: &RouteFacts) -> Vec<Finding> {
         let live = zip(&route.shown.sources, &route.sources).filter(|(shown, _)| is_live(shown));
         live.map(|(shown, end)| self.idle_source(shown, end)).collect()

@@ -60,8 +60,7 @@ impl Plumbing {
     fn reads(&self, facts: &ProcessFacts) -> (String, Option<Link>) {
         match self.blocked_output(&facts.shown.id) {
             Some(route) => {
-                let shown = &self.routes[route].shown;
-                let text = format!("is not reading: its route {} is {}", shown.name, shown.state);
+                let text = format!("is not reading: its route {}", self.does_not_take(route));
                 (text, Some(Link::Route(route)))
             }
             None => (format!("{} and reads too slowly, or not at all", facts.runs()), None),
@@ -71,10 +70,9 @@ impl Plumbing {
     fn writes(&self, facts: &ProcessFacts) -> (String, Option<Link>) {
         let id = &facts.shown.id;
         if let Some(route) = self.blocked_output(id) {
-            let shown = &self.routes[route].shown;
             let text = format!(
-                "is stuck in another of its outputs: its route {} is {}",
-                shown.name, shown.state
+                "is stuck in another of its outputs: its route {}",
+                self.does_not_take(route)
             );
             return (text, Some(Link::Route(route)));
         }
@@ -96,10 +94,18 @@ impl Plumbing {
         }
     }
 
+    fn does_not_take(&self, route: usize) -> String {
+        let shown = &self.routes[route].shown;
+        match shown.state {
+            RouteState::Flowing => format!("{} waits for the end of a long record", shown.name),
+            state => format!("{} is {state}", shown.name),
+        }
+    }
+
     /// The route that does not take what stands in an output of the process; of several, that with the most.
     fn blocked_output(&self, id: &ProcessId) -> Option<usize> {
         let all = self.routes.iter().enumerate();
-        let stuck = all.filter(|(_, route)| route.shown.state != RouteState::Flowing);
+        let stuck = all.filter(|(_, route)| route.shown.state != RouteState::Flowing || self.held(route).is_some());
         let standing = stuck.filter_map(|(place, route)| {
             let ours = route.sources.iter().filter(|end| end.process.as_ref() == Some(id));
             let most = ours.filter_map(|end| end.stands).max()?;

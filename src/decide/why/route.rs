@@ -78,6 +78,9 @@ impl Plumbing {
         if let Some(found) = gravest(self.obstacles(route)) {
             return (format!("is draining: {}", found.text), found.next);
         }
+        if let Some(found) = self.held(route) {
+            return (format!("is draining, but {}", found.text), found.next);
+        }
         let left = zip(&route.shown.sources, &route.sources).filter(|(shown, _)| is_live(shown));
         let left: Vec<String> = left
             .map(|(shown, end)| format!("{} in {}", size(end.stands.unwrap_or(0)), short(&shown.name)))
@@ -93,6 +96,9 @@ impl Plumbing {
         if let Some(found) = gravest(self.passed_over(route)) {
             let text = format!("flows, and drops what its destination does not take: {}", found.text);
             return (text, found.next);
+        }
+        if let Some(found) = self.held(route) {
+            return (format!("flows, but {}", found.text), found.next);
         }
         if let Some(found) = gravest(self.unread(route)) {
             return (format!("flows, but {}", found.text), found.next);

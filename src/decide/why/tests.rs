@@ -265,6 +265,43 @@ fn of_several_obstacles_all_are_named_and_the_gravest_is_followed() {
 }
 
 #[test]
+fn the_sources_that_wait_for_the_end_of_a_long_record() {
+    let held = |stands| {
+        route("r", "process:p.stdout", &["null"]).but(|facts| {
+            facts.shown.sources.push(facts.shown.sources[0].clone());
+            facts.sources.push(facts.sources[0].clone());
+            (facts.shown.sources[0].holds, facts.sources[0].stands) = (true, Some(stands));
+            facts.shown.sources[1].name = "process:p.stderr".into();
+        })
+    };
+    assert_eq!(
+        told(vec![held(0)], vec![ready("p")]),
+        [
+            "route:r: r flows, but p.stdout is within a record longer than max-record, \
+             and the other sources wait for its end (5 B wait)",
+            "process:p: p is stuck in another of its outputs: its route r waits for the end of a long record",
+            "route:r: this is a cycle, each waits for the next: route r → process p → route r",
+        ]
+    );
+    let draining = held(0).shown_as(RouteState::Draining).but(|facts| {
+        facts.shown.sources[1].name = "fifo:/run/y".into();
+        facts.sources[1].process = None;
+    });
+    assert_eq!(
+        told(vec![draining], vec![ready("p")]),
+        [
+            "route:r: r is draining, but p.stdout is within a record longer than max-record, \
+             and the other sources wait for its end (5 B wait)",
+            "process:p: p runs (pid 7) and writes nothing",
+        ]
+    );
+    assert_eq!(
+        told(vec![held(3)], vec![ready("p")]),
+        ["route:r: r flows: nothing is stuck"]
+    );
+}
+
+#[test]
 fn a_cycle_is_told_as_a_cycle() {
     let there = route("there", "process:p.stdout", &["process:q.stdin"]).full(0);
     let back = route("back", "process:q.stdout", &["process:p.stdin"]).full(0);

@@ -35,6 +35,7 @@ pub(super) fn route(of: &str, from: &str, to: &[&str]) -> RouteFacts {
         partial_bytes: 0,
         records: None,
         oversized_records: None,
+        holds: false,
         opens: 1,
         close_cause: None,
         trouble: None,
