@@ -448,7 +448,7 @@ fn a_failing_disk_is_tried_again() {
         route.destination(0).text_or_empty("trouble").contains("EIO")
     });
     let trouble = route.destination(0).text("trouble").to_owned();
-    assert!(trouble.contains("nothing is lost"), "{trouble}");
+    assert!(trouble.contains("trying again"), "{trouble}");
     writer.done();
     let route = daemon.wait_for("route.a", "closed");
     assert_eq!(route.destination(0).text("closeCause"), "drained");

@@ -123,7 +123,7 @@ fn write_out(path: &Path, mut chunk: &[u8], progress: &Progress, told: &mut Told
                     return Some(Outcome::Failed(OpenError::new(text, &error)));
                 }
                 let errno = errno::name(&error);
-                let trouble = format!("{text}: {error} ({errno}); trying again, nothing is lost meanwhile");
+                let trouble = format!("{text}: {error} ({errno}); trying again");
                 told.trouble(&trouble);
                 let swaps = *swaps;
                 progress.end(begun, &[], Some(trouble.into()));
