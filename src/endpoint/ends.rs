@@ -158,6 +158,23 @@ pub trait Source {
     }
 }
 
+/// What has reached its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// Bytes.
+    pub bytes: u64,
+    /// Records whose terminator has; one that ends without is not known here.
+    pub records: u64,
+}
+
+impl Reached {
+    /// So much more.
+    pub fn add(&mut self, more: Reached) {
+        self.bytes += more.bytes;
+        self.records += more.records;
+    }
+}
+
 /// A destination of any kind.
 pub trait Destination {
     /// Opens it, or waits for its next reader. Asked also while it is open, since a process's next life may bring an end
@@ -203,8 +220,8 @@ pub trait Destination {
         None
     }
 
-    /// How many of the bytes that it was given have reached their place; `None`: all of them, at once.
-    fn written(&self) -> Option<u64> {
+    /// How much of what it was given has reached its place; `None`: all of it, at once.
+    fn written(&self) -> Option<Reached> {
         None
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::backlog::{Backlog, Batch, Kept};
 use crate::decide::dropping::{Dropped, Dropping};
 use crate::decide::watermark::Watermark;
-use crate::endpoint::ends;
+use crate::endpoint::ends::{self, Reached};
 use crate::framing::Unit;
 use crate::model::{CloseCause, DestinationSpec, Moment, RouteSpec};
 use crate::sys::errno;
@@ -27,7 +27,7 @@ pub(super) struct Destination {
     pub refused: bool,
     /// Handed to the end, over all its openings.
     sent: u64,
-    /// Of those, where there are records: how many have left whole.
+    /// Of those, where there are records: how many were handed over whole.
     pub records: u64,
     pub dropped: Dropped,
     /// Of those bytes, those of earlier lives.
@@ -87,7 +87,23 @@ impl Destination {
 
     /// Bytes that have left the daemon. Never falls.
     pub fn bytes(&self) -> u64 {
-        self.kind.written().map_or(self.sent, |written| written.min(self.sent))
+        self.delivered().bytes
+    }
+
+    /// What has left the daemon.
+    pub fn delivered(&self) -> Reached {
+        let all = Reached {
+            bytes: self.sent,
+            records: self.records,
+        };
+        match self.kind.written() {
+            // It cannot know of a last record without terminator.
+            Some(written) if written.bytes < self.sent => Reached {
+                bytes: written.bytes,
+                records: written.records.min(self.records),
+            },
+            _ => all,
+        }
     }
 
     /// Bytes accepted and still in the daemon, in its memory or in a staging pipe.
@@ -217,8 +233,11 @@ impl Destination {
             self.kind.abort();
         }
         let mut dropped = self.backlog.clear();
-        dropped.bytes += self.staged() + std::mem::take(&mut self.teed);
-        self.sent = self.bytes();
+        let delivered = self.delivered();
+        dropped.bytes += self.sent - delivered.bytes + std::mem::take(&mut self.teed);
+        dropped.records += self.records - delivered.records;
+        self.sent = delivered.bytes;
+        self.records = delivered.records;
         self.drop_more(dropped);
         let end = self.end.take();
         self.unread = Some(self.unread.unwrap_or(0) + self.kind.close(end));

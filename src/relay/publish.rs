@@ -50,9 +50,9 @@ impl RelayedRoute {
             shown.full = self.machine.destination(i).is_full();
             shown.gone = self.machine.destination(i).is_gone();
             // One reading of what the file's own thread has written: the law holds for the two numbers together.
-            let bytes = destination.bytes();
+            let crate::endpoint::ends::Reached { bytes, records } = destination.delivered();
             shown.bytes = bytes;
-            shown.records = has_records.then_some(destination.records);
+            shown.records = has_records.then_some(records);
             shown.queued_bytes = destination.accounted() - destination.dropped.bytes - bytes;
             shown.dropped_bytes = destination.dropped.bytes;
             shown.dropped_records = has_records.then_some(destination.dropped.records);

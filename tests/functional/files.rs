@@ -27,6 +27,7 @@ stories!(
     what_a_failing_disk_never_took_is_counted,
     a_write_that_hangs_holds_nobody_up,
     an_opening_that_hangs_holds_nobody_up,
+    records_that_a_device_refuses_are_dropped,
 );
 
 /// One route from a FIFO into a file.
@@ -577,4 +578,27 @@ fn an_opening_that_hangs_holds_nobody_up() {
     writer.write_all(b"three");
     wait_for_text(daemon.file("out"), "three");
     wait_for_text(daemon.file("old"), "onetwo");
+}
+
+/// What a device refuses was handed over to its writer, and is no record that has left.
+fn records_that_a_device_refuses_are_dropped() {
+    let daemon = Daemon::start(
+        r#"
+        [route.a]
+        from = { fifo = "in", on-eof = "close" }
+        to = ["file:/dev/full", "null"]
+        framing = "lines"
+        "#,
+    );
+    let mut writer = FifoWriter::open(daemon.fifo("in"));
+    writer.write_all(&b"one line\n".repeat(50));
+    let full = daemon
+        .wait_until("route.a", "failed at one end", |route| {
+            route.destination(0).state() == "failed"
+        })
+        .destination(0);
+    let counts = ["bytes", "records", "droppedBytes", "droppedRecords"].map(|count| full.int(count));
+    assert_eq!(counts, [0, 0, 450, 50], "{full}");
+    drop(writer);
+    daemon.wait_for("route.a", "closed");
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use super::progress::{Outcome, Progress};
 use super::{reopen, writer};
-use crate::endpoint::ends::{Destination, DestinationOpening, OpenError, Reopened};
+use crate::endpoint::ends::{Destination, DestinationOpening, OpenError, Reached, Reopened};
 use crate::sys::pipe;
 use crate::transport::WriteEnd;
 
@@ -22,7 +22,7 @@ pub struct FileDestination {
     record_end: Option<u8>,
     progress: Option<Arc<Progress>>,
     /// Of the writers before this one.
-    written_before: u64,
+    written_before: Reached,
     state: State,
 }
 
@@ -46,7 +46,7 @@ impl FileDestination {
             high_watermark,
             record_end,
             progress: None,
-            written_before: 0,
+            written_before: Reached::default(),
             state: State::Unopened,
         }
     }
@@ -62,7 +62,7 @@ impl FileDestination {
         let end = WriteEnd::new(write).map_err(failed)?;
         let progress = Arc::new(Progress::new(self.record_end));
         writer::start(&self.path, read, Arc::clone(&progress)).map_err(failed)?;
-        self.written_before = self.written().unwrap_or(0);
+        self.written_before = self.written().unwrap_or_default();
         self.progress = Some(progress);
         Ok(end)
     }
@@ -130,8 +130,12 @@ impl Destination for FileDestination {
         Some(reopen::begin(&self.path, progress))
     }
 
-    fn written(&self) -> Option<u64> {
-        Some(self.written_before + self.progress.as_ref().map_or(0, |progress| progress.written()))
+    fn written(&self) -> Option<Reached> {
+        let mut written = self.written_before;
+        if let Some(progress) = &self.progress {
+            written.add(progress.written());
+        }
+        Some(written)
     }
 
     fn poll_progress(&mut self, cx: &mut Context<'_>) -> Poll<()> {

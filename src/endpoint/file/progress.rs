@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::target::Target;
-use crate::endpoint::ends::OpenError;
+use crate::endpoint::ends::{OpenError, Reached};
 
 /// Where a writer stands.
 #[derive(Clone, Debug)]
@@ -48,10 +48,10 @@ struct State {
     within: bool,
     /// How many targets have taken the place of another.
     swaps: u64,
-    /// Bytes in the file. Never falls.
-    written: u64,
-    /// Bytes that a write(2) has in its hands now.
-    in_hand: u64,
+    /// What is in the file. Never falls.
+    written: Reached,
+    /// What a write(2) has in its hands now.
+    in_hand: Reached,
     stop: bool,
     trouble: Option<Arc<str>>,
     changed: bool,
@@ -110,7 +110,7 @@ impl State {
     fn swap(&mut self) -> Option<Arc<Target>> {
         let next = self.reopening.next.as_ref()?;
         let mid_record = self.within && self.trouble.is_none() && !next.anywhere;
-        if self.is_over() || self.target.is_none() || self.in_hand > 0 || mid_record {
+        if self.is_over() || self.target.is_none() || self.in_hand.bytes > 0 || mid_record {
             return None;
         }
         let next = self.reopening.next.take()?;
@@ -138,8 +138,8 @@ impl Progress {
             target: None,
             within: false,
             swaps: 0,
-            written: 0,
-            in_hand: 0,
+            written: Reached::default(),
+            in_hand: Reached::default(),
             stop: false,
             trouble: None,
             changed: false,
@@ -161,8 +161,16 @@ impl Progress {
         self.lock().outcome.clone()
     }
 
-    pub(super) fn written(&self) -> u64 {
+    pub(super) fn written(&self) -> Reached {
         self.lock().written
+    }
+
+    fn count(&self, bytes: &[u8]) -> Reached {
+        let ends = self.record_end.map(|end| memchr::memchr_iter(end, bytes).count());
+        Reached {
+            bytes: bytes.len() as u64,
+            records: ends.unwrap_or(0) as u64,
+        }
     }
 
     pub(super) fn trouble(&self) -> Option<Arc<str>> {
@@ -186,7 +194,8 @@ impl Progress {
     pub(super) fn stop(&self) {
         let mut state = self.lock();
         state.stop = true;
-        state.written += std::mem::take(&mut state.in_hand);
+        let in_hand = std::mem::take(&mut state.in_hand);
+        state.written.add(in_hand);
         state.reopening.waiting.clear();
         drop(state);
         self.told.notify_all();
@@ -228,22 +237,30 @@ impl Progress {
 
     /// Takes a chunk, or as much of it as goes into the same target, in hand. `None`: it was told to stop.
     pub(super) fn begin(&self, chunk: &[u8]) -> Option<Begun> {
+        let in_hand = self.count(chunk);
         let mut state = self.lock();
         let target = Arc::clone(state.target.as_ref().filter(|_| !state.stop)?);
         let waited_for = self.record_end.filter(|_| state.reopening.next.is_some());
         let ends = waited_for.and_then(|end| memchr::memchr(end, chunk));
         let count = ends.map_or(chunk.len(), |at| at + 1);
-        state.in_hand = count as u64;
+        state.in_hand = match ends {
+            None => in_hand,
+            Some(at) => Reached {
+                bytes: at as u64 + 1,
+                records: 1,
+            },
+        };
         let swaps = state.swaps;
         Some(Begun { target, count, swaps })
     }
 
     /// A write(2) ended: these of the bytes in hand are in the file. After a stop they have been counted already.
     pub(super) fn end(&self, begun: Begun, written: &[u8], trouble: Option<Arc<str>>) {
+        let written_now = self.count(written);
         self.change(|state| {
-            state.in_hand = 0;
+            state.in_hand = Reached::default();
             if !state.stop {
-                state.written += written.len() as u64;
+                state.written.add(written_now);
             }
             state.trouble = trouble;
             if let Some(last) = written.last() {

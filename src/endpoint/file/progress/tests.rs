@@ -84,7 +84,7 @@ fn an_idle_file_is_left_at_once() {
         assert!(!is_open(&rig.path("old")), "its blocks are free when it is removed");
         rig.write("two\n");
         assert_eq!((rig.text("old"), rig.text("new")), ("one\n".into(), "two\n".into()));
-        assert_eq!(rig.progress.written(), 8);
+        assert_eq!(rig.progress.written().bytes, 8);
     }
 }
 
