@@ -73,8 +73,8 @@ pub struct Admission {
 /// Records that were not begun, taken out for somebody else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handed {
-    /// In order; the last may want its end.
-    pub units: Vec<Unit>,
+    /// In order; the last may want its end. With each, whether its record has lost its middle, and was counted for it.
+    pub units: Vec<(Unit, bool)>,
     /// Bytes of a begun record in front of them, which nobody else can use.
     pub begun: u64,
     /// Records lost with those bytes: one, unless it was counted before or there are none.
@@ -101,6 +101,12 @@ impl Ledger {
     #[must_use]
     pub fn passes(&self) -> bool {
         self.entries.is_empty() && matches!(self.newest, Newest::Ended | Newest::Kept)
+    }
+
+    /// Whether no part of the newest record is still to come.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.newest == Newest::Ended
     }
 
     /// Everything that was offered has been written at once; `ended` as framing says.
@@ -312,11 +318,17 @@ impl Ledger {
                 }
             }
         }
-        let unit = |entry: Entry| Unit {
-            len: entry.len as usize,
-            last: entry.end != End::No,
+        let mut torn = self.newest == Newest::Torn;
+        let unit = |entry: Entry| {
+            torn = matches!(entry.end, End::Torn) || torn && entry.end == End::No;
+            let unit = Unit {
+                len: entry.len as usize,
+                last: entry.end != End::No,
+            };
+            (unit, torn)
         };
-        let units = self.entries.drain(..).map(unit).collect();
+        let mut units: Vec<(Unit, bool)> = self.entries.drain(..).rev().map(unit).collect();
+        units.reverse();
         *self = Ledger::new(self.chunks);
         Handed { units, begun, records }
     }

@@ -189,10 +189,30 @@ fn what_was_not_begun_can_be_handed_over() {
     ledger.push(part(7));
     let handed = ledger.hand_over();
     assert_eq!((handed.begun, handed.records), (3, 1));
-    assert_eq!(handed.units, [whole(4), whole(4), part(7)]);
+    assert_eq!(handed.units, [(whole(4), false), (whole(4), false), (part(7), false)]);
     assert_eq!(ledger, Ledger::new(false));
     ledger.passed(false);
     assert_eq!(ledger.hand_over().records, 1);
+}
+
+#[test]
+fn a_torn_record_is_told_when_it_is_handed_over() {
+    let rule = rule(WhenFull::DropNewest, 10);
+    let mut ledger = Ledger::new(false);
+    let torn = admit(
+        &mut ledger,
+        &[whole(4), part(500), part(500), whole(5), whole(2)],
+        &rule,
+    );
+    assert_eq!(torn.3, 2, "{torn:?}");
+    let units = ledger.hand_over().units;
+    assert_eq!(
+        (units[0], units.last().map(|(_, torn)| *torn)),
+        ((whole(4), false), Some(true))
+    );
+    assert!(units[1..].iter().all(|(_, torn)| *torn), "{units:?}");
+    admit(&mut ledger, &[part(500), part(500)], &rule);
+    assert!(ledger.hand_over().units.iter().all(|(_, torn)| *torn));
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub(super) struct Backlog {
     queue: Queue,
     /// Where it matters which bytes are one record.
     ledger: Option<Ledger>,
+    /// Whole records that somebody else had: they come behind the one whose parts are still coming.
+    behind: Vec<(Unit, Bytes)>,
     policy: WhenFull,
     grace: u64,
 }
@@ -53,6 +55,7 @@ impl Backlog {
         Backlog {
             queue: Queue::default(),
             ledger,
+            behind: Vec::new(),
             policy: destination.when_full,
             grace: match destination.when_full {
                 WhenFull::Block => route.max_record.saturating_mul(GRACE),
@@ -63,6 +66,11 @@ impl Backlog {
 
     pub fn bytes(&self) -> u64 {
         self.queue.bytes()
+    }
+
+    /// So many bytes wait for the end of a record that comes in parts.
+    pub fn behind(&self) -> u64 {
+        self.behind.iter().map(|(unit, _)| unit.len as u64).sum()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -147,6 +155,7 @@ impl Backlog {
             self.queue.push(chunk, at + kept.start..at + kept.end);
         }
         self.queue.cut(ledger.begun_bytes(), admission.cut);
+        self.release();
         Dropped {
             bytes: admission.bytes,
             records: admission.records,
@@ -158,6 +167,19 @@ impl Backlog {
         self.queue.push_bytes(bytes);
         if let Some(ledger) = &mut self.ledger {
             ledger.push(unit);
+        }
+    }
+
+    /// Keeps a whole record, or a part of one, that somebody else had until the record that is coming has ended.
+    pub fn push_behind(&mut self, bytes: Bytes, unit: Unit) {
+        self.behind.push((unit, bytes));
+    }
+
+    fn release(&mut self) {
+        if !self.behind.is_empty() && self.ledger.as_ref().is_none_or(Ledger::has_ended) {
+            for (unit, bytes) in std::mem::take(&mut self.behind) {
+                self.push_handed(&bytes, unit);
+            }
         }
     }
 
@@ -176,7 +198,9 @@ impl Backlog {
 
     /// A record that came in parts has ended without another byte: how many have left by it.
     pub fn end_newest(&mut self) -> u64 {
-        self.ledger.as_mut().map_or(0, Ledger::end_newest)
+        let records = self.ledger.as_mut().map_or(0, Ledger::end_newest);
+        self.release();
+        records
     }
 
     /// Bytes that come before all others.
@@ -186,9 +210,11 @@ impl Backlog {
 
     /// Drops everything.
     pub fn clear(&mut self) -> Dropped {
+        let behind = std::mem::take(&mut self.behind);
+        let (bytes, records) = total(behind.iter().map(|(unit, _)| unit));
         Dropped {
-            bytes: self.queue.clear(),
-            records: self.ledger.as_mut().map_or(0, Ledger::clear),
+            bytes: self.queue.clear() + bytes,
+            records: self.ledger.as_mut().map_or(0, Ledger::clear) + records,
         }
     }
 
@@ -199,14 +225,27 @@ impl Backlog {
         };
         let Handed { units, begun, records } = ledger.hand_over();
         let lost = self.queue.take(usize::try_from(begun).unwrap_or(usize::MAX));
-        let handed = units
-            .into_iter()
-            .map(|unit| (unit, self.queue.take(unit.len)))
-            .collect();
-        let dropped = Dropped {
+        let mut dropped = Dropped {
             bytes: lost.len() as u64,
             records,
         };
+        let mut handed = std::mem::take(&mut self.behind);
+        // The last of what is queued may want its end.
+        for (unit, torn) in units {
+            let bytes = self.queue.take(unit.len);
+            if torn {
+                dropped.bytes += unit.len as u64;
+            } else {
+                handed.push((unit, bytes));
+            }
+        }
         (handed, dropped)
     }
+}
+
+/// Bytes and whole records.
+fn total<'a>(units: impl Iterator<Item = &'a Unit>) -> (u64, u64) {
+    units.fold((0, 0), |(bytes, records), unit| {
+        (bytes + unit.len as u64, records + u64::from(unit.last))
+    })
 }

@@ -18,7 +18,7 @@ impl RelayedRoute {
             // The parts of a begun record go on for a while, whatever its destination does.
             Some(Tie::To(to)) => {
                 let destination = &self.destinations[to];
-                destination.queued() <= destination.backlog.most(destination.mark.high())
+                destination.takeable() <= destination.backlog.most(destination.mark.high())
             }
             Some(Tie::Lost(_)) => true,
             None => (0..self.destinations.len()).any(|to| self.machine.gets_a_share(to) && !self.is_tied(to, i)),
@@ -75,11 +75,12 @@ impl RelayedRoute {
                     self.deal_one(to, batch, at, unit);
                 }
                 Err(to) => {
+                    // The beginning of one that was begun was counted as the record.
+                    let begins = self.sources[i].tie.is_none();
                     self.sources[i].tie = (!unit.last).then_some(Tie::Lost(to));
                     self.destinations[to].drop_more(Dropped {
                         bytes: unit.len as u64,
-                        // Once, with its first part.
-                        records: u64::from(tie.is_none()),
+                        records: u64::from(begins),
                     });
                 }
             }
@@ -151,34 +152,49 @@ impl RelayedRoute {
         }
         let (handed, lost) = self.destinations[from].backlog.hand_over();
         self.destinations[from].drop_more(lost);
+        let whole = handed
+            .iter()
+            .rposition(|(unit, _)| unit.last)
+            .map_or(0, |last| last + 1);
         // The parts of one record go to one destination.
         let mut begun = None;
-        let mut is_new = true;
-        for (unit, bytes) in handed {
-            let records = u64::from(std::mem::replace(&mut is_new, unit.last));
-            let Some(to) = begun.or_else(|| self.heir()) else {
-                // All others are in the middle of a record.
-                self.destinations[from].drop_more(Dropped {
+        let mut lost_one = false;
+        for (at, (unit, bytes)) in handed.into_iter().enumerate() {
+            let heir = begun.or_else(|| self.heir(at < whole));
+            match heir {
+                Some(to) if self.is_in_a_record(to) => self.destinations[to].backlog.push_behind(bytes, unit),
+                Some(to) => self.destinations[to].backlog.push_handed(&bytes, unit),
+                None => self.destinations[from].drop_more(Dropped {
                     bytes: unit.len as u64,
-                    records,
-                });
-                continue;
-            };
-            self.destinations[to].backlog.push_handed(&bytes, unit);
-            begun = (!unit.last).then_some(to);
+                    records: 0,
+                }),
+            }
+            begun = heir.filter(|_| !unit.last);
+            // All others are in the middle of a record, and nobody can wait for the end of this one.
+            lost_one |= heir.is_none();
         }
+        self.destinations[from].drop_more(Dropped {
+            bytes: 0,
+            records: u64::from(lost_one),
+        });
         if let (Some(i), Some(to)) = (tied, begun) {
             self.sources[i].tie = Some(Tie::To(to));
         }
     }
 
-    /// Who gets a record that somebody else cannot get any more.
-    fn heir(&mut self) -> Option<usize> {
+    /// Who gets a record that somebody else cannot get any more. A whole one can wait for the end of another.
+    fn heir(&mut self, whole: bool) -> Option<usize> {
         let nobody = self.sources.len();
         let takes = |route: &RelayedRoute, to: usize| route.machine.gets_a_share(to);
         let is_there = |route: &RelayedRoute, to: usize| !route.machine.destination(to).has_ended();
         self.least_queued(nobody, takes)
             .or_else(|| self.least_queued(nobody, is_there))
+            .or_else(|| (0..self.destinations.len()).find(|to| whole && is_there(self, *to)))
+    }
+
+    /// Whether some source is in the middle of a record to it.
+    fn is_in_a_record(&self, to: usize) -> bool {
+        self.is_tied(to, self.sources.len())
     }
 
     /// Whether every source waits for the destination that its long record goes to.

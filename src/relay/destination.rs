@@ -108,6 +108,11 @@ impl Destination {
 
     /// Bytes accepted and still in the daemon, in its memory or in a staging pipe.
     pub fn queued(&self) -> u64 {
+        self.takeable() + self.backlog.behind()
+    }
+
+    /// Of those, the ones that wait for nothing but its reader.
+    pub fn takeable(&self) -> u64 {
         self.teed + self.backlog.bytes() + self.staged()
     }
 
@@ -131,7 +136,7 @@ impl Destination {
 
     /// Everything that it was ever given, wherever it is now.
     pub fn accounted(&self) -> u64 {
-        self.teed + self.backlog.bytes() + self.sent + self.dropped.bytes
+        self.teed + self.backlog.bytes() + self.backlog.behind() + self.sent + self.dropped.bytes
     }
 
     /// So many bytes have left its staging pipe.

@@ -210,7 +210,8 @@ impl RelayedRoute {
     /// Draws the consequences of how much is queued for a destination.
     pub(super) fn look_at_queue(&mut self, i: usize) {
         let destination = &mut self.destinations[i];
-        let queued = destination.queued();
+        // What waits for the end of a record must not keep that from being read.
+        let queued = destination.takeable();
         destination.mark.on(queued);
         if destination.dropping.is_going_on() {
             let at_low = queued <= destination.mark.low();

@@ -16,6 +16,7 @@ stories!(
     a_frozen_worker_holds_no_other,
     a_reader_that_does_not_read_gets_no_more_than_its_watermark,
     one_that_ends_for_good_hands_over_what_it_had_not_begun,
+    what_is_handed_over_waits_for_the_end_of_a_long_record,
     all_of_them_full_is_backpressure,
     nobody_there_is_no_reader,
     one_that_comes_gets_its_share,
@@ -322,6 +323,61 @@ fn one_that_ends_for_good_hands_over_what_it_had_not_begun() {
         assert_eq!(end.destination(1).int("bytes"), shape.length_of(numbers), "{end}");
         daemon.finish();
     }
+}
+
+/// The only other one is in the middle of an over-long record: what is handed over comes behind it, and is not lost.
+fn what_is_handed_over_waits_for_the_end_of_a_long_record() {
+    let config = config(
+        2,
+        ", when-gone = \"close\", pipe-size = 4096",
+        "max-record = 4096\nhigh-watermark = \"1MiB\"",
+    );
+    let config = config.replace(
+        "from = { fifo = \"in\", on-eof = \"close\" }",
+        "from = [{ fifo = \"in\", on-eof = \"close\" }, { fifo = \"long\", on-eof = \"close\" }]",
+    );
+    let daemon = Daemon::start(&config);
+    let shape = Numbered::lines(1000, 2000);
+    let count = 100;
+    let mut both: Vec<Option<FifoReader>> = readers(&daemon, 2).into_iter().map(Some).collect();
+    let mut writer = FifoWriter::open(daemon.fifo("in"));
+    shape.write(&mut writer, 0..count);
+    let before = daemon.wait_accepted("a", shape.length_of(0..count));
+    let mut long = FifoWriter::open(daemon.fifo("long"));
+    long.write_all(&[b'x'; 40_000]);
+    let tied = daemon.wait_accepted("a", shape.length_of(0..count) + 40_000);
+    let queued = |route: &Shown, index| route.destination(index).int("queuedBytes");
+    let stays = usize::from(queued(&tied, 1) > queued(&before, 1));
+    let leaves = 1 - stays;
+    assert!(queued(&tied, leaves) > 20_000, "{tied}");
+    both[leaves] = None;
+    let route = daemon.wait_until("route.a", "rid of one", |route| {
+        route.destination(leaves).state() == "closed"
+    });
+    let gone = route.destination(leaves);
+    assert!(
+        gone.int("droppedBytes") < 2000 && gone.int("droppedRecords") <= 1,
+        "{route}"
+    );
+    assert!(queued(&route, stays) > queued(&tied, stays) + 20_000, "{route}");
+    drop(writer);
+    long.write_all(b"x\n");
+    drop(long);
+    let all = both[stays].take().expect("the one that stays").read_to_end();
+    let end = daemon.wait_for("route.a", "closed");
+    let mut numbers = Tally::new(shape);
+    for record in all.split_inclusive(|byte| *byte == b'\n') {
+        if record.starts_with(b"xx") {
+            assert_eq!(record.len(), 40_002, "the long one is whole");
+        } else {
+            numbers.feed(record);
+        }
+    }
+    let numbers = numbers.finish();
+    let sum = |what| -> u64 { (0..2).map(|index| end.destination(index).int(what)).sum() };
+    assert_eq!(sum("records") + sum("droppedRecords"), count + 1, "{end}");
+    assert_eq!(numbers.len() as u64 + 1, end.destination(stays).int("records"), "{end}");
+    daemon.finish();
 }
 
 /// Nobody takes any more: the source is not read, and goes on when one takes again.
