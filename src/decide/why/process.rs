@@ -2,10 +2,10 @@
 
 use std::iter::zip;
 
-use super::{End, Frozen, Link, Part, Plumbing, ProcessFacts, Step, Weight};
+use super::{End, Frozen, Link, Part, Plumbing, ProcessFacts, RouteFacts, Step, Weight};
 use crate::decide::start_order::is_coming;
 use crate::model::amount::{duration, size};
-use crate::model::{DestinationState, Exit, Moment, ProcessId, ProcessState, RouteState};
+use crate::model::{CloseCause, DestinationState, Exit, Moment, ProcessId, ProcessState, RouteState};
 
 impl Plumbing {
     pub(super) fn look_at_process(&self, place: usize, part: Part) -> Step {
@@ -22,10 +22,17 @@ impl Plumbing {
         if let Some(ailment) = facts.ailment(self.now) {
             // Since when it is frozen the kernel does not tell.
             let since = facts.shown.since.filter(|_| facts.frozen.is_none());
+            let closed = self.closed_output(facts);
+            let because = closed.map_or_else(String::new, |route| {
+                format!(
+                    "; nobody takes what it writes: its route {} is closed",
+                    self.routes[route].shown.name
+                )
+            });
             return Step {
-                text: format!("{id} {ailment}"),
+                text: format!("{id} {ailment}{because}"),
                 since,
-                next: None,
+                next: closed.map(Link::Route),
             };
         }
         let (says, next) = match part {
@@ -115,6 +122,23 @@ impl Plumbing {
         standing
             .max_by_key(|(most, place)| (*most, std::cmp::Reverse(*place)))
             .map(|(_, place)| place)
+    }
+
+    /// The route of a process that has ended badly, where that has ended before it for want of a reader: whoever writes
+    /// there gets SIGPIPE or EPIPE.
+    fn closed_output(&self, facts: &ProcessFacts) -> Option<usize> {
+        let ended = matches!(
+            facts.shown.state,
+            ProcessState::BackingOff | ProcessState::Failed | ProcessState::Finished
+        );
+        let badly = !matches!(facts.shown.last_exit, None | Some(Exit::Code(0) | Exit::NotExecuted(_)));
+        let unread = |route: &RouteFacts| {
+            zip(&route.shown.sources, &route.sources).any(|(shown, end)| {
+                end.process.as_ref() == Some(&facts.shown.id) && shown.close_cause == Some(CloseCause::PeerGone)
+            })
+        };
+        let of_closed = |route: &RouteFacts| route.shown.state == RouteState::Closed && unread(route);
+        self.routes.iter().position(of_closed).filter(|_| ended && badly)
     }
 
     /// The routes that still feed the process, and what stands on the way from each.

@@ -302,6 +302,39 @@ fn the_sources_that_wait_for_the_end_of_a_long_record() {
 }
 
 #[test]
+fn who_is_killed_for_want_of_a_reader_is_not_the_root() {
+    let sigpipe = Exit::Signal {
+        name: "SIGPIPE".into(),
+        core_dumped: false,
+    };
+    let routes = || {
+        vec![
+            route("a", A, &[C]).full(0),
+            route("out", "process:c.stdout", &["process:end.stdin"]).closed(CloseCause::PeerGone, CloseCause::PeerGone),
+        ]
+    };
+    let end = || process("end", ProcessState::Finished).exited(Exit::Code(7));
+    let chain = told(
+        routes(),
+        vec![process("c", ProcessState::Failed).exited(sigpipe), end()],
+    );
+    assert_eq!(
+        chain[1..],
+        [
+            "process:c: c has failed: it was killed by SIGPIPE; `sluicectl start c` tries again; nobody takes what it \
+             writes: its route out is closed [30]",
+            "route:out: out is closed: the reader of end.stdin has gone for good",
+            "process:end: end has finished: it exited with code 7 [30]",
+        ]
+    );
+    // Who has ended well, or was stopped, has not ended for that.
+    for (state, exit) in [(ProcessState::Finished, 0), (ProcessState::Stopped, 1)] {
+        let chain = told(routes(), vec![process("c", state).exited(Exit::Code(exit)), end()]);
+        assert_eq!(chain.len(), 2, "{chain:?}");
+    }
+}
+
+#[test]
 fn a_cycle_is_told_as_a_cycle() {
     let there = route("there", "process:p.stdout", &["process:q.stdin"]).full(0);
     let back = route("back", "process:q.stdout", &["process:p.stdin"]).full(0);
