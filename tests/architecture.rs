@@ -37,8 +37,8 @@ const ALLOWED: [(&str, &[&str]); 14] = [
 
 /// Edges that hold for a part of the other module only: (from, to, what of it).
 const ONLY: [(&str, &str, &[&str]); 1] = [
-    // The program's one clock.
-    ("control", "sys", &["clock", "reactor"]),
+    // The program's one clock; who a client is.
+    ("control", "sys", &["clock", "peer", "reactor"]),
 ];
 
 /// What may not be named although the edge is allowed: (from, to, what of it).
@@ -47,7 +47,15 @@ const NEVER: [(&str, &str, &[&str]); 2] = [
     (
         "cli",
         "control",
-        &["Backend", "Listener", "Server", "from_activation", "listen", "server"],
+        &[
+            "Access",
+            "Backend",
+            "Listener",
+            "Server",
+            "from_activation",
+            "listen",
+            "server",
+        ],
     ),
     // A config is checked without a descriptor at hand.
     ("config", "endpoint", &["ends"]),

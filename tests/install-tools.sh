@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need beside cargo: strace, setsid, ps and the like, and PyPI's varlink client in a venv under
+# Installs what the tests need beside cargo: strace, socat, setsid, setpriv, ps and the like, and PyPI's varlink client in a venv under
 # target/. Does nothing where it is all there. As root on Debian it installs; else it says what is missing and fails.
 set -eu
 cd "$(dirname "$0")/.."
@@ -10,6 +10,8 @@ need() { # PROGRAM PACKAGE
     command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
 }
 need strace strace
+need socat socat
+need setpriv util-linux
 need python3 python3
 need setsid util-linux
 need gzip gzip

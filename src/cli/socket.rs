@@ -36,7 +36,7 @@ impl fmt::Display for NoDaemon {
             write!(f, "{separator}{} ({})", path.display(), why(error))?;
         }
         f.write_str(if self.denied() {
-            ". The socket's `mode` says who may; try as root or as the daemon's user"
+            ". The socket's mode and group say who may connect; try as root, or as a member of its group"
         } else {
             ". Is sluiced running? Name another socket by --socket or $SLUICED_SOCKET"
         })

@@ -37,11 +37,22 @@ pub(super) fn control(root: &Root<'_>, daemon: &DaemonSpec, report: &mut Report<
     let section = &root.control;
     let group = section.maybe("group", report).map(|Word(name)| name);
     let read_group = section.maybe("read-group", report).map(|Word(name)| name);
+    let mode = section.maybe("mode", report).map(|Mode(bits)| bits);
     ControlSpec {
         socket: socket(root, daemon, report),
-        mode: section.or("mode", Mode(0o600), report).0,
+        mode: mode.unwrap_or_else(|| default_mode(group.as_deref(), read_group.as_deref())),
         group,
         read_group,
+    }
+}
+
+/// Whoever is given a right by name can connect. A file has one group only: where there are two, everybody can connect,
+/// and strangers are refused by who they are.
+fn default_mode(group: Option<&str>, read_group: Option<&str>) -> u32 {
+    match (group, read_group) {
+        (None, None) => 0o600,
+        (Some(group), Some(other)) if group != other => 0o666,
+        _ => 0o660,
     }
 }
 

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use environment::Environment;
-pub use warning::{Warning, cycles, never_ending};
+pub use warning::{Warning, cycles, never_ending, shut_out};
 
 use crate::model::{Config, ConfigFile};
 use place::Source;
@@ -54,7 +54,7 @@ pub fn load_from(paths: &[PathBuf], default: &Path, environment: &Environment) -
 /// Checks what has been read already: pure.
 pub fn parse(files: Vec<ConfigFile>, environment: &Environment) -> Result<(Config, Vec<Warning>), Diagnostics> {
     let config = check(files.into_iter().map(Input::Text).collect(), environment)?;
-    let warnings = cycles(&config);
+    let warnings = cycles(&config).into_iter().chain(shut_out(&config)).collect();
     Ok((config, warnings))
 }
 

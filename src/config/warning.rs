@@ -210,6 +210,38 @@ fn nodes(config: &Config) -> HashMap<&ProcessId, ProcessId> {
     nodes
 }
 
+/// Groups whose members cannot connect to the control socket that the daemon makes: connect(2) takes permission to write.
+#[must_use]
+pub fn shut_out(config: &Config) -> Vec<Warning> {
+    let control = &config.control;
+    let warning = |key: &str, name: &str, mode: &str, why: &str| Warning {
+        subject: Subject::Daemon,
+        text: format!(
+            "`{key}` {name:?} of [control] cannot connect to the control socket: mode {:?} {why}; set mode = \"{mode}\", \
+             or leave it out",
+            format!("{:04o}", control.mode)
+        ),
+    };
+    let given = [("group", &control.group), ("read-group", &control.read_group)];
+    let mut given = given
+        .into_iter()
+        .filter_map(|(key, name)| Some((key, name.as_deref()?)));
+    let mut warnings = Vec::new();
+    let of_file = given.next();
+    let other = given
+        .next()
+        .filter(|(_, name)| of_file.is_some_and(|(_, first)| first != *name));
+    let wanted = if other.is_some() { "0666" } else { "0660" };
+    if let Some((key, name)) = of_file.filter(|_| control.mode & 0o020 == 0) {
+        warnings.push(warning(key, name, wanted, "does not let the file's group write"));
+    }
+    if let Some((key, name)) = other.filter(|_| control.mode & 0o002 == 0) {
+        let why = "lets nobody in who is not in the file's group, which is `group`";
+        warnings.push(warning(key, name, wanted, why));
+    }
+    warnings
+}
+
 /// What keeps `--exit-when-done` from ever being done.
 #[must_use]
 pub fn never_ending(config: &Config) -> Vec<Warning> {

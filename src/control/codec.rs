@@ -9,7 +9,7 @@ use bytes::{Buf, BytesMut};
 use tokio_util::codec::Decoder;
 
 /// A message that is not finished may take so many bytes without asking the [`Budget`].
-const FREE: usize = 16 * 1024;
+pub(super) const FREE: usize = 16 * 1024;
 /// What a connection starts to read into.
 pub(super) const ROOM: usize = 4096;
 

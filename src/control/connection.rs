@@ -9,9 +9,10 @@ use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::access::{Access, Right};
 use super::backend::Backend;
 use super::call::{Processes, Routes};
-use super::codec::{Budget, CodecError};
+use super::codec::{self, Budget, CodecError};
 use super::dispatch::{Answer, perform};
 use super::error::Error;
 use super::link::{BATCH, Broken, Link};
@@ -28,6 +29,7 @@ const LOOK: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Shared<B> {
     pub(super) backend: Rc<B>,
+    pub(super) access: Access,
     pub(super) limits: Limits,
     pub(super) budget: Rc<Budget>,
     pub(super) table: Rc<std::cell::RefCell<Table>>,
@@ -46,18 +48,23 @@ enum Next {
 }
 
 /// Serves one client until it leaves, is evicted, or the server stops.
-pub(super) async fn serve<B: Backend>(shared: Rc<Shared<B>>, stream: UnixStream, seat: Seat) {
+pub(super) async fn serve<B: Backend>(shared: Rc<Shared<B>>, stream: UnixStream, seat: Seat, right: Right) {
     let evicted = seat.evicted.clone();
     tokio::select! {
         biased;
         () = evicted.cancelled() => tracing::debug!("a control connection was closed to make room"),
-        _ = converse(&shared, stream, &seat) => {}
+        _ = converse(&shared, stream, &seat, right) => {}
     }
 }
 
-async fn converse<B: Backend>(shared: &Shared<B>, stream: UnixStream, seat: &Seat) -> Result<(), Broken> {
+async fn converse<B: Backend>(shared: &Shared<B>, stream: UnixStream, seat: &Seat, right: Right) -> Result<(), Broken> {
     let limits = &shared.limits;
-    let mut link = Link::new(stream, limits.message, &shared.budget, limits.stall);
+    // A stranger has nothing to say that takes of what all have together.
+    let longest = match right {
+        Right::Introspect => limits.message.min(codec::FREE),
+        Right::Ask | Right::Change => limits.message,
+    };
+    let mut link = Link::new(stream, longest, &shared.budget, limits.stall);
     loop {
         let message = tokio::select! {
             biased;
@@ -75,8 +82,11 @@ async fn converse<B: Backend>(shared: &Shared<B>, stream: UnixStream, seat: &Sea
             Some(Ok(message)) => message,
         };
         seat.does(Doing::Working, clock::now());
-        let request = request::read(&message);
+        let mut request = request::read(&message);
         drop(message);
+        request.call = request
+            .call
+            .and_then(|call| shared.access.check(right, &call).map(|()| call));
         if let Next::End = answer(shared, &mut link, seat, request).await? {
             return Ok(());
         }

@@ -19,7 +19,7 @@ pub enum Error {
     #[error("the config is not valid ({} problems)", .0.len())]
     InvalidConfig(Vec<Diagnostic>),
     /// The caller may not do this; what it takes.
-    #[error("not permitted: {0}")]
+    #[error("not permitted: it takes {0}")]
     NotPermitted(String),
     /// Something else is under way.
     #[error("busy: {0}")]

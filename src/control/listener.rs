@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,8 @@ use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, OFlag, fcntl};
 use nix::poll::{PollTimeout, poll};
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrLike, UnixAddr, sockopt};
 use nix::sys::stat::{Mode, fchmod};
+
+use super::access::Group;
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,20 @@ pub enum ListenError {
     /// A descriptor that was passed is not what it should be.
     #[error("the descriptor passed as control socket is not a listening UNIX stream socket; see sluiced.socket")]
     NotListening,
+    /// chown(2): a group that the daemon is not in can only be given by root (CAP_CHOWN).
+    #[error(
+        "cannot give the control socket {} to group {group:?}; run the daemon as root or as a member of that group, or \
+         have systemd make the socket (SocketGroup= in sluiced.socket)",
+        path.display()
+    )]
+    Group {
+        /// Where.
+        path: PathBuf,
+        /// As configured.
+        group: String,
+        /// Why not.
+        source: io::Error,
+    },
     /// A system call failed.
     #[error("cannot {what} the control socket {path}")]
     Io {
@@ -85,9 +101,9 @@ impl Drop for Listener {
     }
 }
 
-/// Makes the control socket at `path` with the permission bits `mode`. A socket that a dead daemon left is replaced;
+/// Makes the control socket at `path` with the permission bits `mode`, and gives it to `group`. A socket that a dead daemon left is replaced;
 /// one that somebody answers on, or what is no socket, never is.
-pub fn listen(path: &Path, mode: u32) -> Result<Listener, ListenError> {
+pub fn listen(path: &Path, mode: u32, group: Option<&Group>) -> Result<Listener, ListenError> {
     let failed = |what| {
         move |source: io::Error| ListenError::Io {
             what,
@@ -114,6 +130,14 @@ pub fn listen(path: &Path, mode: u32) -> Result<Listener, ListenError> {
             inode: there.ino(),
         }),
     };
+    // Nobody gets in by the group that it had, for nobody listens yet.
+    if let Some(group) = group.filter(|group| group.gid != there.gid()) {
+        lchown(path, None, Some(group.gid)).map_err(|source| ListenError::Group {
+            path: path.to_owned(),
+            group: group.name.clone(),
+            source,
+        })?;
+    }
     if there.permissions().mode() & 0o7777 != mode & 0o7777 {
         fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777)).map_err(failed("set the mode of"))?;
     }

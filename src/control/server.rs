@@ -13,13 +13,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::access::{Access, Right};
 use super::backend::Backend;
 use super::codec::Budget;
 use super::connection::{Shared, serve};
 use super::error::Error;
 use super::listener::Listener;
 use super::table::{Seat, Table};
-use crate::sys::clock;
+use crate::sys::{clock, peer};
 
 /// How long accept(2) rests after it failed for want of something.
 const REST: Duration = Duration::from_millis(100);
@@ -66,11 +67,12 @@ pub struct Server<B> {
 }
 
 impl<B: Backend> Server<B> {
-    /// A server of `backend` on `listener`.
+    /// A server of `backend` on `listener`, for those who have `access`.
     #[must_use]
-    pub fn new(listener: Listener, backend: Rc<B>, limits: Limits) -> Server<B> {
+    pub fn new(listener: Listener, access: Access, backend: Rc<B>, limits: Limits) -> Server<B> {
         let shared = Shared {
             backend,
+            access,
             budget: Budget::new(limits.unfinished),
             table: Rc::new(RefCell::new(Table::default())),
             places: Arc::new(Semaphore::new(limits.long_replies)),
@@ -122,9 +124,21 @@ impl<B: Backend> Server<B> {
             }
             return;
         }
-        let seat = Seat::take(&self.shared.table, now);
+        let right = self.right_of(&stream);
+        let seat = Seat::take(&self.shared.table, right == Right::Introspect, now);
         let shared = Rc::clone(&self.shared);
-        self.connections.spawn_local(serve(shared, stream, seat));
+        self.connections.spawn_local(serve(shared, stream, seat, right));
+    }
+
+    /// Asked once: they are the client's of the moment when it connected, and stay those.
+    fn right_of(&self, stream: &UnixStream) -> Right {
+        match peer::of(stream) {
+            Ok(peer) => self.shared.access.right_of(&peer),
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell who a client of the control socket is, so it may do nothing");
+                Right::Introspect
+            }
+        }
     }
 
     /// accept(2): most errors are of the connection that was to be accepted and mean nothing; some say that something

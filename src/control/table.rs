@@ -31,6 +31,8 @@ pub(super) enum Doing {
 
 #[derive(Debug)]
 struct Entry {
+    /// Its client has no right to ask.
+    stranger: bool,
     doing: Doing,
     since: Moment,
     evict: CancellationToken,
@@ -49,11 +51,12 @@ impl Table {
         self.entries.len()
     }
 
-    /// Tells one connection to go, so that another has room: the one that has been idle for longest, else the one
-    /// whose client has left a reply unread for longest. False when all others have something to do.
+    /// Tells one connection to go, so that another has room: the one that has been idle for longest, a
+    /// stranger's first, else the one whose client has left a reply unread for longest. False when all others have something to do.
     pub(super) fn make_room(&mut self, now: Moment) -> bool {
         let victim = self
-            .longest(|entry| entry.doing == Doing::Idle)
+            .longest(|entry| entry.stranger && entry.doing == Doing::Idle)
+            .or_else(|| self.longest(|entry| entry.doing == Doing::Idle))
             .or_else(|| self.longest(|entry| matches!(entry.doing, Doing::Writing { .. }) && entry.stalled(now)));
         self.evict(victim)
     }
@@ -91,7 +94,7 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    pub(super) fn take(table: &Rc<RefCell<Table>>, now: Moment) -> Seat {
+    pub(super) fn take(table: &Rc<RefCell<Table>>, stranger: bool, now: Moment) -> Seat {
         let evicted = CancellationToken::new();
         let mut inner = table.borrow_mut();
         let id = inner.next;
@@ -99,6 +102,7 @@ impl Seat {
         inner.entries.insert(
             id,
             Entry {
+                stranger,
                 doing: Doing::Idle,
                 since: now,
                 evict: evicted.clone(),
@@ -136,7 +140,7 @@ mod tests {
     fn seats(doing: &[(Doing, u64)]) -> (Rc<RefCell<Table>>, Vec<Seat>) {
         let table = Rc::default();
         let seats = doing.iter().map(|(doing, since)| {
-            let seat = Seat::take(&table, at(0));
+            let seat = Seat::take(&table, false, at(0));
             seat.does(*doing, at(*since));
             seat
         });
@@ -164,6 +168,18 @@ mod tests {
             assert_eq!(gone, victim, "{doing:?}");
             assert_eq!(table.borrow().len(), doing.len() - usize::from(victim.is_some()));
         }
+    }
+
+    #[test]
+    fn strangers_make_room_first() {
+        let table = Rc::default();
+        let known = Seat::take(&table, false, at(0));
+        let strangers = [1, 2].map(|second| Seat::take(&table, true, at(second)));
+        assert!(table.borrow_mut().make_room(at(3)));
+        assert!(strangers[0].evicted.is_cancelled() && !known.evicted.is_cancelled());
+        strangers[1].does(Doing::Working, at(3));
+        assert!(table.borrow_mut().make_room(at(4)));
+        assert!(known.evicted.is_cancelled());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod arguments;
 mod backend;
+mod control_socket;
 mod dispatch;
 mod done;
 mod explain;
@@ -67,7 +68,7 @@ fn check(arguments: &Arguments, loaded: &Result<Config, Diagnostics>) -> ExitCod
     }
     match loaded {
         Ok(config) => {
-            for warning in config::cycles(config) {
+            for warning in config::cycles(config).into_iter().chain(config::shut_out(config)) {
                 say(&format!("warning: {warning}\n"));
             }
             if !arguments.json {

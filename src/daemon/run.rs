@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,12 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::Arguments;
 use super::backend::Control;
+use super::control_socket::{self, Passed};
 use super::lock::Lock;
 use super::state::Daemon;
 use super::wiring::Wiring;
 use super::{log, say, service};
 use crate::config;
-use crate::control::{self, Limits, ListenError, Listener, Server};
+use crate::control::{Access, Limits, ListenError, Listener, Server};
 use crate::endpoint::ends::Taken;
 use crate::model::{Config, ProcessId, ProcessState};
 use crate::relay::{self, RelayThread, RouteHandle};
@@ -31,9 +31,6 @@ use crate::sys::{self, clock};
 
 /// How long the routes may take to try their endpoints before processes are started all the same.
 const BEGINNING: Duration = Duration::from_secs(5);
-
-/// What the service manager passed: descriptors and their names.
-type Passed = Vec<(OwnedFd, String)>;
 
 /// Runs until it is told to stop, or until everything is done.
 pub(super) fn run(config: Config, arguments: &Arguments) -> ExitCode {
@@ -55,7 +52,12 @@ pub(super) fn run(config: Config, arguments: &Arguments) -> ExitCode {
         Ok(log) => log,
         Err(error) => return fail(&StartError::Io("start the log's thread", error)),
     };
-    warn(&config, arguments);
+    warn(&config, arguments, &passed);
+    // Before signals are caught: a group database may ask a network, and who does not want to wait can end this.
+    let access = match control_socket::access(&config.control) {
+        Ok(access) => access,
+        Err(error) => return fail(&error),
+    };
     if let Err(error) = sys::process::raise_nofile() {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
@@ -70,7 +72,7 @@ pub(super) fn run(config: Config, arguments: &Arguments) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    let ended = LocalSet::new().block_on(&runtime, live(config, arguments.exit_when_done, passed));
+    let ended = LocalSet::new().block_on(&runtime, live(config, arguments.exit_when_done, passed, access));
     drop((log, lock));
     match ended {
         Ok(code) => code,
@@ -89,13 +91,18 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn warn(config: &Config, arguments: &Arguments) {
+fn warn(config: &Config, arguments: &Arguments, passed: &[Passed]) {
     let endless = if arguments.exit_when_done {
         config::never_ending(config)
     } else {
         Vec::new()
     };
-    for warning in config::cycles(config) {
+    // The mode of a socket that is passed is systemd's.
+    let shut_out = match control_socket::is_passed(passed) {
+        true => Vec::new(),
+        false => config::shut_out(config),
+    };
+    for warning in config::cycles(config).into_iter().chain(shut_out) {
         tracing::warn!("{warning}");
     }
     for warning in endless {
@@ -114,10 +121,15 @@ enum StartError {
     Listen(#[from] ListenError),
 }
 
-async fn live(config: Config, exit_when_done: bool, passed: Passed) -> Result<ExitCode, StartError> {
+async fn live(
+    config: Config,
+    exit_when_done: bool,
+    passed: Vec<Passed>,
+    access: Access,
+) -> Result<ExitCode, StartError> {
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR2])
         .map_err(|error| StartError::Io("set up the signal handlers", error))?;
-    let listener = listener(&config, passed)?;
+    let listener = control_socket::listener(&config.control, passed, &access)?;
     let (notices_in, notices) = mpsc::unbounded_channel();
     let (daemon, relayed) = start(config, exit_when_done, &notices_in).await?;
     tokio::task::spawn_local(hear_processes(Rc::clone(&daemon), notices));
@@ -126,7 +138,7 @@ async fn live(config: Config, exit_when_done: bool, passed: Passed) -> Result<Ex
     let asked = Rc::new(Notify::new());
     tokio::task::spawn_local(hear_signals(signals, Rc::clone(&asked)));
     let hang_up = CancellationToken::new();
-    let server = tokio::task::spawn_local(answer(listener, &daemon, &asked, hang_up.clone()));
+    let server = tokio::task::spawn_local(answer(listener, access, &daemon, &asked, hang_up.clone()));
     spawn_service(&daemon);
     let done = tokio::select! {
         () = asked.notified() => false,
@@ -146,19 +158,9 @@ async fn live(config: Config, exit_when_done: bool, passed: Passed) -> Result<Ex
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The control socket: handed over by systemd (`FileDescriptorName=control`), or one of our own.
-fn listener(config: &Config, passed: Passed) -> Result<Listener, ListenError> {
-    for (descriptor, name) in passed {
-        if name == "control" {
-            return control::from_activation(descriptor);
-        }
-        tracing::warn!("the service manager passed a socket named {name:?}, which is closed: only `control` is known");
-    }
-    control::listen(&config.control.socket, config.control.mode)
-}
-
 fn answer(
     listener: Listener,
+    access: Access,
     daemon: &Rc<Daemon>,
     stop: &Rc<Notify>,
     hang_up: CancellationToken,
@@ -167,7 +169,7 @@ fn answer(
         daemon: Rc::clone(daemon),
         stop: Rc::clone(stop),
     };
-    let server = Server::new(listener, Rc::new(backend), Limits::default());
+    let server = Server::new(listener, access, Rc::new(backend), Limits::default());
     async move {
         if let Err(error) = server.run(hang_up).await {
             tracing::error!("the control socket has failed: {error}");

@@ -50,7 +50,7 @@ pub struct ControlSpec {
     pub socket: PathBuf,
     /// Permission bits of the socket.
     pub mode: u32,
-    /// Its group, whose members may change things.
+    /// The group whose members may change things.
     pub group: Option<String>,
     /// The group whose members may only ask.
     pub read_group: Option<String>,

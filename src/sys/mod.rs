@@ -7,6 +7,7 @@ pub mod errno;
 pub mod fifo;
 pub mod notifications;
 pub mod notify;
+pub mod peer;
 pub mod pipe;
 pub mod poll;
 pub mod process;

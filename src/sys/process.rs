@@ -21,7 +21,7 @@ mod watch;
 
 pub use ends::{fresh_reader, give, input_pipe, null, output_pipe, pipe_identity, read};
 pub use group::{Member, group_members};
-pub use identity::{Identity, IdentityError};
+pub use identity::{Identity, IdentityError, group_id};
 pub use limits::{original_nofile, raise_nofile, survive_file_size_limit};
 pub use plan::{Plan, PlanError};
 pub use report::{ExecError, Status, read_status};

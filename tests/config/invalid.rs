@@ -28,19 +28,6 @@ fn every_mistake_is_told_once_and_at_its_place() {
 }
 
 #[test]
-fn what_has_no_effect_yet_is_refused() {
-    for line in ["group = \"adm\"", "read-group = \"adm\""] {
-        let bad = format!("[control]\n\n{line}\n");
-        let told = told(&bad);
-        assert_eq!(told.len(), 1, "{bad}{told:?}");
-        assert!(
-            told[0].starts_with("3:") && told[0].contains("not supported yet"),
-            "{bad}{told:?}"
-        );
-    }
-}
-
-#[test]
 fn splice_is_refused_where_it_cannot_be() {
     for (from, to, reason) in [
         ("[\"fifo:a\", \"fifo:b\"]", "\"fifo:c\"", "several sources"),

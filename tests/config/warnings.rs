@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use sluiced::config::{cycles, never_ending};
+use sluiced::config::{cycles, never_ending, shut_out};
 
 use super::good;
 
@@ -42,6 +42,47 @@ fn a_circle_of_processes_is_told_once() {
         graph(&[("a", "b"), ("b", "a"), ("c", "d"), ("d", "c"), ("b", "e")]).len(),
         2
     );
+}
+
+/// unix(7): connect(2) takes permission to write the socket's file, which has one group.
+#[test]
+fn groups_that_the_mode_keeps_out_are_told() {
+    let (adm, users) = ("group = \"adm\"\n", "read-group = \"users\"\n");
+    // The default lets them all in. What is said, each as (key, mode to set).
+    type Case<'a> = (&'a str, String, u32, &'a [(&'a str, &'a str)]);
+    let table: [Case<'_>; 11] = [
+        ("", String::new(), 0o600, &[]),
+        ("", adm.to_owned(), 0o660, &[]),
+        ("", users.to_owned(), 0o660, &[]),
+        ("", format!("{adm}{users}"), 0o666, &[]),
+        ("", format!("{adm}read-group = \"adm\"\n"), 0o660, &[]),
+        ("0600", String::new(), 0o600, &[]),
+        ("0600", adm.to_owned(), 0o600, &[("`group`", "0660")]),
+        ("0606", users.to_owned(), 0o606, &[("`read-group`", "0660")]),
+        ("0660", format!("{adm}{users}"), 0o660, &[("`read-group`", "0666")]),
+        (
+            "0600",
+            format!("{adm}{users}"),
+            0o600,
+            &[("`group`", "0666"), ("`read-group`", "0666")],
+        ),
+        ("0777", format!("{adm}{users}"), 0o777, &[]),
+    ];
+    for (mode, groups, set, expected) in table {
+        let mode = if mode.is_empty() {
+            String::new()
+        } else {
+            format!("mode = \"{mode}\"\n")
+        };
+        let config = good(&format!("[control]\n{mode}{groups}"));
+        assert_eq!(config.control.mode, set, "{mode}{groups}");
+        let told: Vec<String> = shut_out(&config).iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), expected.len(), "{mode}{groups}{told:?}");
+        for (told, (key, wanted)) in told.iter().zip(expected) {
+            let told_mode = told.contains(&format!("set mode = \"{wanted}\""));
+            assert!(told.starts_with(&format!("daemon: {key} ")) && told_mode, "{told}");
+        }
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use serde_json::Map;
 use sluiced::control::types::{
     Cause, ConfigFile, Destination, Event, LastExit, Process, Route, Snapshot, Source, Status,
 };
-use sluiced::control::{Backend, Error, Limits, Server, Subscription, listen};
+use sluiced::control::{Access, Backend, Error, Limits, Server, Subscription, listen};
 use sluiced::sys::clock;
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
@@ -263,7 +263,8 @@ impl Running {
     pub fn with(limits: Limits) -> Running {
         let directory = tempfile::tempdir().unwrap();
         let (knobs, stop) = (Arc::new(Knobs::default()), CancellationToken::new());
-        let listener = listen(&directory.path().join("control.sock"), 0o600).unwrap();
+        let listener = listen(&directory.path().join("control.sock"), 0o600, None).unwrap();
+        let access = Access::of_user(nix::unistd::geteuid().as_raw());
         let (shared, token) = (Arc::clone(&knobs), stop.clone());
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -277,7 +278,7 @@ impl Running {
                 paused: Cell::new(false),
                 signals: RefCell::default(),
             };
-            let server = Server::new(listener, Rc::new(memory), limits);
+            let server = Server::new(listener, access, Rc::new(memory), limits);
             tokio::task::LocalSet::new()
                 .block_on(&runtime, server.run(token))
                 .unwrap();

@@ -32,6 +32,7 @@ mod instances;
 mod keep_stdin;
 mod lines;
 mod over_long;
+mod permissions;
 mod processes;
 mod rates;
 mod readiness;
@@ -79,6 +80,7 @@ const THEMES: &[Theme] = &[
     ("keep_stdin", keep_stdin::STORIES),
     ("lines", lines::STORIES),
     ("over_long", over_long::STORIES),
+    ("permissions", permissions::STORIES),
     ("processes", processes::STORIES),
     ("rates", rates::STORIES),
     ("readiness", readiness::STORIES),

@@ -10,7 +10,7 @@ fn a_socket_has_its_mode_and_goes_with_its_listener() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("s");
     for bits in [0o600, 0o660, 0o666] {
-        let listener = listen(&path, bits).unwrap();
+        let listener = listen(&path, bits, None).unwrap();
         assert_eq!(mode(&path), bits);
         UnixStream::connect(&path).unwrap();
         drop(listener);
@@ -23,8 +23,8 @@ fn a_dead_socket_is_replaced_and_a_living_one_is_not() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("s");
     drop(UnixListener::bind(&path).unwrap());
-    let living = listen(&path, 0o600).unwrap();
-    assert!(matches!(listen(&path, 0o600), Err(ListenError::InUse(_))));
+    let living = listen(&path, 0o600, None).unwrap();
+    assert!(matches!(listen(&path, 0o600, None), Err(ListenError::InUse(_))));
     UnixStream::connect(&path).unwrap();
     drop(living);
 }
@@ -44,16 +44,16 @@ fn a_living_socket_with_a_full_backlog_is_not_replaced() {
             Err(errno) => break assert_eq!(errno, Errno::EAGAIN),
         }
     }
-    assert!(matches!(listen(&path, 0o600), Err(ListenError::InUse(_))));
+    assert!(matches!(listen(&path, 0o600, None), Err(ListenError::InUse(_))));
 }
 
 #[test]
 fn a_successors_socket_is_not_removed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("s");
-    let first = listen(&path, 0o600).unwrap();
+    let first = listen(&path, 0o600, None).unwrap();
     fs::remove_file(&path).unwrap();
-    let second = listen(&path, 0o600).unwrap();
+    let second = listen(&path, 0o600, None).unwrap();
     drop(first);
     assert!(path.exists());
     drop(second);
@@ -69,15 +69,21 @@ fn what_is_no_socket_is_named_and_left() {
     std::os::unix::fs::symlink(at("file"), at("link")).unwrap();
     let _datagram = UnixDatagram::bind(at("datagram")).unwrap();
     for name in ["file", "dir", "link", "datagram"] {
-        let error = listen(&at(name), 0o600).unwrap_err();
+        let error = listen(&at(name), 0o600, None).unwrap_err();
         assert!(matches!(error, ListenError::NotASocket(_)), "{name}: {error}");
         assert!(error.to_string().contains(name), "{error}");
         assert!(fs::symlink_metadata(at(name)).is_ok());
     }
-    assert!(matches!(listen(&at("no/s"), 0o600), Err(ListenError::NoDirectory(_))));
-    assert!(matches!(listen(&at("file/s"), 0o600), Err(ListenError::NoDirectory(_))));
     assert!(matches!(
-        listen(&at(&"l".repeat(120)), 0o600),
+        listen(&at("no/s"), 0o600, None),
+        Err(ListenError::NoDirectory(_))
+    ));
+    assert!(matches!(
+        listen(&at("file/s"), 0o600, None),
+        Err(ListenError::NoDirectory(_))
+    ));
+    assert!(matches!(
+        listen(&at(&"l".repeat(120)), 0o600, None),
         Err(ListenError::TooLong(_))
     ));
 }
@@ -96,5 +102,29 @@ fn a_passed_socket_is_checked_and_kept() {
         OwnedFd::from(fs::File::open("/dev/null").unwrap()),
     ] {
         assert!(matches!(from_activation(wrong), Err(ListenError::NotListening)));
+    }
+}
+
+#[test]
+fn a_socket_is_given_to_its_group() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    let group = |gid| Group {
+        name: "g".to_owned(),
+        gid,
+    };
+    let own = fs::metadata(directory.path()).unwrap().gid();
+    let listener = listen(&path, 0o660, Some(&group(own))).unwrap();
+    let there = fs::symlink_metadata(&path).unwrap();
+    assert_eq!((there.gid(), mode(&path)), (own, 0o660));
+    drop(listener);
+    let given = listen(&path, 0o660, Some(&group(4_123_457)));
+    if nix::unistd::geteuid().is_root() {
+        let there = fs::symlink_metadata(&path).unwrap();
+        assert_eq!((there.uid(), there.gid(), mode(&path)), (0, 4_123_457, 0o660));
+    } else {
+        assert!(matches!(given, Err(ListenError::Group { .. })), "{given:?}");
+        // Nothing of it is left.
+        assert!(!path.exists());
     }
 }

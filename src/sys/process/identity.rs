@@ -67,7 +67,7 @@ impl Identity {
     /// Looks up a user and a group, each by name or number. Without `group` it is the user's primary one; the
     /// supplementary groups are those of the user, as initgroups(3) has them. Blocks.
     pub fn look_up(user: Option<&str>, group: Option<&str>) -> Result<Identity, IdentityError> {
-        let own_gid = group.map(gid_of).transpose()?;
+        let own_gid = group.map(group_id).transpose()?;
         let Some(name) = user else {
             return Ok(Identity {
                 group: group.map(str::to_owned),
@@ -147,7 +147,8 @@ fn user_of(name: &str) -> Result<(u32, Option<User>), IdentityError> {
     Ok((entry.uid.as_raw(), Some(entry)))
 }
 
-fn gid_of(name: &str) -> Result<u32, IdentityError> {
+/// A group's number, by its name or number. Blocks.
+pub fn group_id(name: &str) -> Result<u32, IdentityError> {
     if let Some(number) = number(name) {
         return Ok(number);
     }

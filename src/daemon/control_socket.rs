@@ -1,0 +1,73 @@
+//! The control socket of this daemon, and who may use it. Depends on `control` and `sys`.
+
+use std::os::fd::OwnedFd;
+
+use crate::control::{self, Access, Group, ListenError, Listener};
+use crate::model::ControlSpec;
+use crate::sys::process::{IdentityError, group_id};
+
+/// `FileDescriptorName=` of the control socket.
+const CONTROL: &str = "control";
+
+/// What the service manager passed: a descriptor and its name.
+pub type Passed = (OwnedFd, String);
+
+/// Why it is not known who may use the control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// No such group.
+    #[error("there is no group {name:?}; create it, or correct `{key}` in [control]")]
+    NoSuchGroup {
+        /// `group` or `read-group`.
+        key: &'static str,
+        /// As configured.
+        name: String,
+    },
+    /// The database could not be asked.
+    #[error("cannot tell who is in `{key}` of [control]")]
+    Database {
+        /// `group` or `read-group`.
+        key: &'static str,
+        /// Why.
+        source: IdentityError,
+    },
+}
+
+/// Who may use the control socket. Blocks while it looks up groups.
+pub fn access(control: &ControlSpec) -> Result<Access, AccessError> {
+    Ok(Access {
+        user: nix::unistd::geteuid().as_raw(),
+        group: group("group", control.group.as_deref())?,
+        read_group: group("read-group", control.read_group.as_deref())?,
+    })
+}
+
+fn group(key: &'static str, name: Option<&str>) -> Result<Option<Group>, AccessError> {
+    let Some(name) = name else { return Ok(None) };
+    match group_id(name) {
+        Ok(gid) => Ok(Some(Group {
+            name: name.to_owned(),
+            gid,
+        })),
+        Err(IdentityError::NoSuchGroup(name)) => Err(AccessError::NoSuchGroup { key, name }),
+        Err(source) => Err(AccessError::Database { key, source }),
+    }
+}
+
+/// Whether the socket is systemd's: its mode and group are, too.
+pub fn is_passed(passed: &[Passed]) -> bool {
+    passed.iter().any(|(_, name)| name == CONTROL)
+}
+
+/// The control socket: handed over by systemd, or one of our own.
+pub fn listener(config: &ControlSpec, passed: Vec<Passed>, access: &Access) -> Result<Listener, ListenError> {
+    for (descriptor, name) in passed {
+        if name == CONTROL {
+            return control::from_activation(descriptor);
+        }
+        tracing::warn!(
+            "the service manager passed a socket named {name:?}, which is closed: only `{CONTROL}` is known"
+        );
+    }
+    control::listen(&config.socket, config.mode, access.file_group())
+}
