@@ -39,6 +39,9 @@ const SOMEBODY: u32 = 4_123_004;
 #[derive(Clone, Copy, Debug)]
 struct As(u32, &'static [u32]);
 
+/// More groups than are asked for at first.
+const MANY: [u32; 200] = [READERS; 200];
+
 const WRITER: As = As(WRITERS, &[]);
 const READER: As = As(READERS, &[]);
 const STRANGER: As = As(OTHERS, &[OTHERS]);
@@ -146,12 +149,13 @@ fn each_may_do_what_its_groups_may() {
         let asked = methods.iter().map(|method| request(method));
         asked.chain([info.clone()]).collect()
     };
-    let table: [(As, &[&str], &[&str]); 8] = [
+    let table: [(As, &[&str], &[&str]); 9] = [
         (WRITER, &HARMLESS, &[]),
         (As(OTHERS, &[OTHERS, WRITERS]), &HARMLESS, &[]),
         (As(READERS, &[WRITERS]), &HARMLESS, &[]),
         (READER, &ASKING, &refused_to_readers),
         (As(OTHERS, &[1, 2, 3, READERS]), &ASKING, &refused_to_readers),
+        (As(OTHERS, &MANY), &ASKING, &refused_to_readers),
         (STRANGER, &[], &all),
         // Root's group is not root.
         (As(0, &[0]), &[], &all),
