@@ -26,7 +26,7 @@ use crate::control::{Access, Limits, ListenError, Listener, Server};
 use crate::endpoint::ends::Taken;
 use crate::model::{Config, ProcessId, ProcessState};
 use crate::relay::{self, RelayThread, RouteHandle};
-use crate::supervise;
+use crate::supervise::{self, Cgroups};
 use crate::sys::{self, clock};
 
 /// How long the routes may take to try their endpoints before processes are started all the same.
@@ -64,6 +64,7 @@ pub(super) fn run(config: Config, arguments: &Arguments) -> ExitCode {
     if let Err(error) = sys::process::survive_file_size_limit() {
         tracing::warn!("cannot ignore SIGXFSZ, so a file that grows to the size limit ends this daemon: {error}");
     }
+    let cgroups = supervise::Cgroups::claim();
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -72,7 +73,10 @@ pub(super) fn run(config: Config, arguments: &Arguments) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    let ended = LocalSet::new().block_on(&runtime, live(config, arguments.exit_when_done, passed, access));
+    let ended = LocalSet::new().block_on(
+        &runtime,
+        live(config, arguments.exit_when_done, passed, (access, cgroups)),
+    );
     drop((log, lock));
     match ended {
         Ok(code) => code,
@@ -125,13 +129,13 @@ async fn live(
     config: Config,
     exit_when_done: bool,
     passed: Vec<Passed>,
-    access: Access,
+    (access, cgroups): (Access, Option<Rc<Cgroups>>),
 ) -> Result<ExitCode, StartError> {
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR2])
         .map_err(|error| StartError::Io("set up the signal handlers", error))?;
     let listener = control_socket::listener(&config.control, passed, &access)?;
     let (notices_in, notices) = mpsc::unbounded_channel();
-    let (daemon, relayed) = start(config, exit_when_done, &notices_in).await?;
+    let (daemon, relayed) = start(config, exit_when_done, &notices_in, cgroups).await?;
     tokio::task::spawn_local(hear_processes(Rc::clone(&daemon), notices));
     let last = CancellationToken::new();
     let hearing = tokio::task::spawn_local(hear_relays(Rc::clone(&daemon), relayed, last.clone()));
@@ -198,6 +202,7 @@ async fn start(
     config: Config,
     exit_when_done: bool,
     notices: &mpsc::UnboundedSender<supervise::Notice>,
+    cgroups: Option<Rc<Cgroups>>,
 ) -> Result<(Rc<Daemon>, relay::Notices), StartError> {
     let (reports, relayed) = relay::reports();
     let taken = Arc::new(Taken::default());
@@ -216,7 +221,8 @@ async fn start(
         let spec = Arc::new(spec.clone());
         for id in spec.ids() {
             let wired = wiring.of_process(&id);
-            processes.push(supervise::start(Arc::clone(&spec), id, wired, notices.clone()));
+            let (spec, notices, cgroups) = (Arc::clone(&spec), notices.clone(), cgroups.clone());
+            processes.push(supervise::start(spec, id, wired, notices, cgroups));
         }
     }
     let daemon = Rc::new(Daemon::new(config, exit_when_done, wiring, threads, routes, processes));

@@ -78,5 +78,10 @@ fn ask_destination(destination: &DestinationSnapshot, shown: &mut types::Destina
 
 /// A process as it is now.
 pub(super) fn process(process: &supervise::Handle) -> types::Process {
-    present::process(&process.snapshot(), clocks())
+    let usage = process.usage();
+    types::Process {
+        memory_bytes: usage.memory,
+        cpu_usec: usage.cpu_usec,
+        ..present::process(&process.snapshot(), clocks())
+    }
 }

@@ -2,6 +2,7 @@
 //! `model` only. What is decided here is executed by `relay/`, `supervise/` and `daemon/`.
 #![forbid(unsafe_code)]
 
+pub mod delegation;
 pub mod dropping;
 pub mod gate;
 pub mod notification;

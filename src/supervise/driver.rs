@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::os::fd::AsFd;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use nix::libc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::cgroups::Cgroups;
 use super::identity::Lookup;
 use super::remains::Remains;
 use super::streams::Streams;
@@ -20,6 +21,7 @@ use super::{Command, Notice, Wiring, life::Life};
 use crate::decide::process::{Action, Event, Facts, Process, State};
 use crate::decide::restart::Jitter;
 use crate::model::{self, EventDetail, Exit, Moment, ProcessId, ProcessSnapshot, ProcessSpec, Subject};
+use crate::sys::cgroup::Leaf;
 use crate::sys::clock;
 use crate::sys::process::{Status, read_status};
 
@@ -50,6 +52,9 @@ pub(super) struct Driver {
     pub(super) look: (Moment, Duration),
     /// At a hurried shutdown: when every reader of output gives up.
     pub(super) hurry: watch::Sender<Option<Moment>>,
+    pub(super) cgroups: Option<Rc<Cgroups>>,
+    /// The life's cgroup, for whoever asks what it uses.
+    pub(super) leaf: Rc<RefCell<Weak<Leaf>>>,
 }
 
 /// A process as it is shown.
@@ -88,6 +93,7 @@ impl Driver {
         wiring: Wiring,
         notices: mpsc::UnboundedSender<Notice>,
         snapshot: Rc<RefCell<ProcessSnapshot>>,
+        cgroups: Option<Rc<Cgroups>>,
     ) -> Driver {
         Driver {
             waits: wiring.waits,
@@ -104,6 +110,8 @@ impl Driver {
             overdue: mpsc::unbounded_channel(),
             look: (Moment(0), FIRST_LOOK),
             hurry: watch::Sender::new(None),
+            cgroups,
+            leaf: Rc::default(),
         }
     }
 
@@ -359,7 +367,8 @@ impl Driver {
         let pid = child.pid();
         // Readers of this life's output learn it; there may be none.
         life.deadline.send_replace(Some(output_deadline));
-        self.remains.add(life.number, child, output_deadline);
+        self.remains
+            .add(life.number, child, life.plan.into_cgroup(), output_deadline);
         self.look = (now + FIRST_LOOK, FIRST_LOOK);
         self.notify(Notice::Exited {
             process: self.id.clone(),
@@ -377,18 +386,26 @@ impl Driver {
     /// Whether somebody waits for the remains to go.
     pub(super) fn looks(&self) -> bool {
         let waits = self.machine.awaits_group() || (self.machine.shutting_down && self.machine.at_rest());
-        waits && (self.machine.awaits_group() || !self.remains.is_empty())
+        (waits && (self.machine.awaits_group() || !self.remains.is_empty())) || self.remains.deadline().is_some()
     }
 
     fn look(&mut self) {
         let now = clock::now();
-        if self.machine.at_rest() {
+        if self.machine.at_rest() && self.machine.shutting_down {
             self.remains.sweep(now);
         } else {
             self.remains.prune();
+            self.remains.expire(now);
         }
-        let step = (self.look.1 * 2).min(LONGEST_LOOK);
-        self.look = (now + step, step);
+        let waits = self.machine.awaits_group() || self.machine.shutting_down;
+        let step = self.look.1 * 2;
+        let step = if waits { step.min(LONGEST_LOOK) } else { step };
+        self.look = (
+            self.remains
+                .deadline()
+                .map_or(now + step, |at| at.max(now).min(now + step)),
+            step,
+        );
         if self.remains.is_empty() && self.machine.awaits_group() {
             self.take(Event::GroupGone);
         }

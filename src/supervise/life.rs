@@ -1,6 +1,7 @@
 //! One life of a process, from the fork to the reap: how it begins, and how signals reach it.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::{Rc, Weak};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -66,6 +67,12 @@ impl Life {
             Ok(()) | Err(Errno::ESRCH) => child.signal(number),
             Err(errno) => child.signal(number).map_err(|_| errno),
         };
+        match self.plan.cgroup() {
+            Some(leaf) if number == libc::SIGKILL => leaf.kill(),
+            // Those who have left its group.
+            Some(leaf) => leaf.signal(number, child.pid()),
+            None => {}
+        }
         match sent {
             // It has exited and is about to be reaped.
             Ok(()) | Err(Errno::ESRCH) => {}
@@ -155,6 +162,9 @@ impl Driver {
             .map_err(|error| Trouble::passing("make its pipes", &error))?;
         child.extend(telling.end);
         let given: Vec<_> = child.iter().map(|(number, end)| (*number, end.as_fd())).collect();
+        let leaf = self.cgroups.as_ref().and_then(|cgroups| cgroups.leaf(&self.id, number));
+        self.leaf.replace(leaf.as_ref().map_or_else(Weak::new, Rc::downgrade));
+        let plan = plan.born_in(leaf);
         let held = process::spawn(&plan, &given).map_err(|error| Trouble {
             text: error.to_string(),
             transient: true,

@@ -5,6 +5,7 @@
 //! Everything runs on the control thread, as one task a process on a `tokio::task::LocalSet`, and nothing in it waits
 //! for a child: the daemon sends [`Command`]s, and gets [`Notice`]s.
 
+mod cgroups;
 mod driver;
 mod ear;
 mod environment;
@@ -18,13 +19,16 @@ mod wake;
 
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use cgroups::Cgroups;
+
 use crate::decide::process::Process;
 use crate::model::{Event, Moment, ProcessId, ProcessSnapshot, ProcessSpec, ProcessState, Stream};
+use crate::sys::cgroup::{Leaf, Usage};
 
 /// Which of a process's streams routes feed and take. The other outputs go where the spec says (log or /dev/null); a
 /// stdin that no route feeds is /dev/null.
@@ -137,6 +141,7 @@ pub struct Handle {
     id: ProcessId,
     commands: mpsc::UnboundedSender<Command>,
     snapshot: Rc<RefCell<ProcessSnapshot>>,
+    leaf: Rc<RefCell<Weak<Leaf>>>,
     running: watch::Receiver<()>,
 }
 
@@ -164,6 +169,13 @@ impl Handle {
         self.snapshot.borrow().state
     }
 
+    /// What its present life uses, by its cgroup; nothing where it has none.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let leaf = self.leaf.borrow().upgrade();
+        leaf.map(|leaf| leaf.usage()).unwrap_or_default()
+    }
+
     /// Tells it something. Never waits; after [`Handle::stopped`] it does nothing, and a reply channel is dropped.
     pub fn send(&self, command: Command) {
         let _ = self.commands.send(command);
@@ -178,12 +190,19 @@ impl Handle {
 
 /// Supervises a process from now on, in a task of its own; with `autostart` it is `waiting`, and starts as soon as that
 /// task runs or as it is told to. Must be called within a `LocalSet`.
-pub fn start(spec: Arc<ProcessSpec>, id: ProcessId, wiring: Wiring, notices: mpsc::UnboundedSender<Notice>) -> Handle {
+pub fn start(
+    spec: Arc<ProcessSpec>,
+    id: ProcessId,
+    wiring: Wiring,
+    notices: mpsc::UnboundedSender<Notice>,
+    cgroups: Option<Rc<Cgroups>>,
+) -> Handle {
     let (commands, inbox) = mpsc::unbounded_channel();
     let (alive, running) = watch::channel(());
     let process = Process::default();
     let snapshot = Rc::new(RefCell::new(driver::snapshot_of(&process, &id, None)));
-    let mut driver = driver::Driver::new(spec, id.clone(), wiring, notices, snapshot.clone());
+    let mut driver = driver::Driver::new(spec, id.clone(), wiring, notices, snapshot.clone(), cgroups);
+    let leaf = driver.leaf.clone();
     driver.begin();
     tokio::task::spawn_local(async move {
         driver.run(inbox).await;
@@ -193,6 +212,7 @@ pub fn start(spec: Arc<ProcessSpec>, id: ProcessId, wiring: Wiring, notices: mps
         id,
         commands,
         snapshot,
+        leaf,
         running,
     }
 }

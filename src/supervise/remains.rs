@@ -1,11 +1,14 @@
 //! What outlives a life: others of its process group. They are named by the pidfd of the leader that was reaped, so
 //! that a signal can never reach somebody who was given its number since.
 
+use std::rc::Rc;
+
 use nix::libc;
 
 use crate::decide::process::KILL_GRACE;
 use crate::model::{Moment, ProcessId};
-use crate::sys::process::{Child, Member, group_members};
+use crate::sys::cgroup::Leaf;
+use crate::sys::process::{Child, Member, group_members, holds};
 
 /// A process that leaves others behind in every life is its own fault; but their number has to end somewhere.
 const MOST: usize = 64;
@@ -13,9 +16,27 @@ const MOST: usize = 64;
 struct Rest {
     life: u64,
     child: Child,
-    /// At shutdown: when it is killed, and after that, given up.
+    /// Where all of them are, whatever group they have gone to.
+    leaf: Option<Rc<Leaf>>,
+    /// At shutdown, and in a cgroup at any time: when it is killed, and after that, given up.
     deadline: Moment,
     killed: bool,
+}
+
+impl Rest {
+    /// Whether anybody is there, be it a zombie.
+    fn is_there(&self) -> bool {
+        self.leaf.as_ref().is_some_and(|leaf| leaf.is_populated()) || self.child.group_is_there()
+    }
+
+    fn signal(&self, number: i32) {
+        let _ = self.child.signal_group(number);
+        match &self.leaf {
+            Some(leaf) if number == libc::SIGKILL => leaf.kill(),
+            Some(leaf) => leaf.signal(number, self.child.pid()),
+            None => {}
+        }
+    }
 }
 
 /// The groups of a process that are not empty yet, oldest first.
@@ -37,38 +58,42 @@ impl Remains {
     }
 
     /// Takes a child that was reaped; at shutdown what is left of its group has until `deadline`.
-    pub(super) fn add(&mut self, life: u64, child: Child, deadline: Moment) {
+    pub(super) fn add(&mut self, life: u64, child: Child, leaf: Option<Rc<Leaf>>, deadline: Moment) {
         // Zombies may be among them; where it matters they are told from the living later, which costs more.
-        self.groups.retain(|rest| rest.child.group_is_there());
-        if !child.group_is_there() {
+        self.groups.retain(Rest::is_there);
+        let rest = Rest {
+            life,
+            child,
+            leaf,
+            deadline,
+            killed: false,
+        };
+        if !rest.is_there() {
             return;
         }
         if self.groups.len() == MOST {
             let oldest = self.groups.remove(0);
             let pid = oldest.child.pid();
             tracing::warn!(process = %self.id, pid, "process:{}: {MOST} earlier lives have left processes behind: killing the oldest", self.id);
-            let _ = oldest.child.signal_group(libc::SIGKILL);
+            oldest.signal(libc::SIGKILL);
         }
-        self.groups.push(Rest {
-            life,
-            child,
-            deadline,
-            killed: false,
-        });
+        self.groups.push(rest);
     }
 
     /// Forgets the groups in which nobody runs.
     pub(super) fn prune(&mut self) {
         if let Some(members) = self.members() {
             let runs = |group| members.iter().any(|member| member.group == group);
-            self.groups.retain(|rest| runs(rest.child.pid()));
+            let in_leaf = |rest: &Rest| rest.leaf.as_ref().is_some_and(|leaf| leaf.is_populated());
+            self.groups.retain(|rest| runs(rest.child.pid()) || in_leaf(rest));
         }
     }
 
     /// Who runs in the groups; `None` where that cannot be known.
     fn members(&mut self) -> Option<Vec<Member>> {
-        self.groups.retain(|rest| rest.child.group_is_there());
-        let groups: Vec<i32> = self.groups.iter().map(|rest| rest.child.pid()).collect();
+        self.groups.retain(Rest::is_there);
+        let in_groups = self.groups.iter().filter(|rest| rest.child.group_is_there());
+        let groups: Vec<i32> = in_groups.map(|rest| rest.child.pid()).collect();
         if groups.is_empty() {
             return Some(Vec::new());
         }
@@ -81,13 +106,35 @@ impl Remains {
 
     pub(super) fn signal(&self, number: i32) {
         for rest in &self.groups {
-            let _ = rest.child.signal_group(number);
+            rest.signal(number);
+        }
+    }
+
+    /// When the next cgroup of an ended life is looked at. Groups alone are not: whoever is left of one may have been
+    /// left there on purpose.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        let in_leaves = self.groups.iter().filter(|rest| rest.leaf.is_some());
+        in_leaves.map(|rest| rest.deadline).min()
+    }
+
+    /// Kills who is still in the cgroup of a life that ended long enough ago.
+    pub(super) fn expire(&mut self, now: Moment) {
+        for rest in &mut self.groups {
+            let Some(leaf) = rest.leaf.as_ref().filter(|_| now >= rest.deadline) else {
+                continue;
+            };
+            if !std::mem::replace(&mut rest.killed, true) {
+                let (id, pid, left) = (&self.id, rest.child.pid(), leaf.members());
+                tracing::info!(process = %id, pid, "process:{id}: killing what process {pid} has left behind: {left:?}");
+            }
+            rest.signal(libc::SIGKILL);
+            rest.deadline = now + KILL_GRACE;
         }
     }
 
     pub(super) fn kill_life(&self, life: u64) {
         for rest in self.groups.iter().filter(|rest| rest.life == life) {
-            let _ = rest.child.signal_group(libc::SIGKILL);
+            rest.signal(libc::SIGKILL);
         }
     }
 
@@ -101,12 +148,17 @@ impl Remains {
         members.retain(|member| pipes.iter().any(|pipe| member.holds(*pipe)));
         for rest in &self.groups {
             let pid = rest.child.pid();
-            if members.iter().any(|member| member.group == pid) {
+            let held_in = |leaf: &Rc<Leaf>| {
+                leaf.members()
+                    .into_iter()
+                    .any(|pid| pipes.iter().any(|pipe| holds(pid, *pipe)))
+            };
+            if members.iter().any(|member| member.group == pid) || rest.leaf.as_ref().is_some_and(held_in) {
                 tracing::warn!(
                     process = %self.id, pid,
                     "process:{}: somebody that its last life left behind still reads its input: killing that group", self.id
                 );
-                let _ = rest.child.signal_group(libc::SIGKILL);
+                rest.signal(libc::SIGKILL);
             }
         }
     }
@@ -138,7 +190,7 @@ impl Remains {
                 tracing::warn!(process = %id, pid, "process:{id}: the rest of its group cannot be killed; it is left behind");
                 return false;
             }
-            let _ = rest.child.signal_group(libc::SIGKILL);
+            rest.signal(libc::SIGKILL);
             rest.killed = true;
             rest.deadline = now + KILL_GRACE;
             true

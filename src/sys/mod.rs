@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 pub mod activation;
+pub mod cgroup;
 pub mod clock;
 pub mod errno;
 pub mod fifo;

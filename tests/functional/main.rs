@@ -9,6 +9,7 @@ mod support;
 mod backpressure;
 mod balance;
 mod broadcast;
+mod cgroups;
 mod cli;
 mod config_cli;
 mod control;
@@ -57,6 +58,7 @@ const THEMES: &[Theme] = &[
     ("backpressure", backpressure::STORIES),
     ("balance", balance::STORIES),
     ("broadcast", broadcast::STORIES),
+    ("cgroups", cgroups::STORIES),
     ("cli", cli::STORIES),
     ("config_cli", config_cli::STORIES),
     ("control", control::STORIES),

@@ -134,7 +134,7 @@ impl Rig {
         let id = ProcessId::single(spec.name.clone());
         let (sender, notices) = mpsc::unbounded_channel();
         Rig {
-            handle: start(Arc::new(spec), id, wiring, sender),
+            handle: start(Arc::new(spec), id, wiring, sender, None),
             notices,
             told: Vec::new(),
             lends: Vec::new(),

@@ -80,14 +80,25 @@ impl Member {
     /// for a file system.
     #[must_use]
     pub fn holds(self, pipe: u64) -> bool {
-        let wanted = format!("pipe:[{pipe}]");
-        let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", self.pid)) else {
-            return false;
-        };
-        descriptors
-            .flatten()
-            .any(|entry| fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == wanted.as_str()))
+        holds(self.pid, pipe)
     }
+}
+
+/// The same of any process.
+#[must_use]
+pub fn holds(pid: i32, pipe: u64) -> bool {
+    let wanted = format!("pipe:[{pipe}]");
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    descriptors
+        .flatten()
+        .any(|entry| fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == wanted.as_str()))
+}
+
+/// Sends a signal to the process that a pidfd holds.
+pub fn signal_held(pidfd: BorrowedFd<'_>, number: i32) -> Result<(), Errno> {
+    send(pidfd, number, 0)
 }
 
 /// The group of a process, unless it is a zombie (which an init may leave for long). proc_pid_stat(5):

@@ -3,8 +3,10 @@
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::Standing;
+use crate::sys::cgroup::Leaf;
 
 /// Searched when neither the process nor the daemon has a PATH.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -41,6 +43,8 @@ pub struct Plan {
     pub(super) standing: Standing,
     /// The variable that is to hold the child's own process id.
     pub(super) own_pid: Option<&'static str>,
+    /// Its directory: where the child is born.
+    pub(super) cgroup: Option<Rc<Leaf>>,
 }
 
 impl Plan {
@@ -87,6 +91,7 @@ impl Plan {
                 .transpose()?,
             standing: Standing::default(),
             own_pid: None,
+            cgroup: None,
             program,
         })
     }
@@ -104,6 +109,24 @@ impl Plan {
             own_pid: Some(variable),
             ..self
         }
+    }
+
+    /// The same, in a cgroup.
+    #[must_use]
+    pub fn born_in(self, cgroup: Option<Rc<Leaf>>) -> Plan {
+        Plan { cgroup, ..self }
+    }
+
+    /// Where its child was born.
+    #[must_use]
+    pub fn cgroup(&self) -> Option<&Leaf> {
+        self.cgroup.as_deref()
+    }
+
+    /// The same, to be kept.
+    #[must_use]
+    pub fn into_cgroup(self) -> Option<Rc<Leaf>> {
+        self.cgroup
     }
 
     pub(super) fn directory(&self) -> Option<&CStr> {

@@ -13,6 +13,7 @@ use nix::unistd::{Pid, setpgid};
 
 use super::child::{self, ENDS, Orders, PID_DIGITS, Standing};
 use super::{Child, Plan};
+use crate::sys::cgroup::Leaf;
 
 /// Why there is no child. All of these can pass by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -126,7 +127,7 @@ pub fn spawn(plan: &Plan, ends: &[(i32, BorrowedFd<'_>)]) -> Result<Held, SpawnE
         status: childs_status.as_raw_fd(),
         own_pid: own_digits,
     };
-    let pid = fork(&orders)?;
+    let pid = fork(&orders, plan.cgroup.as_deref())?;
     // EACCES: it has executed already, which it cannot; ESRCH: it was killed. It has done the same for itself.
     let _ = setpgid(Pid::from_raw(pid), Pid::from_raw(pid));
     match Child::adopt(pid) {
@@ -144,19 +145,46 @@ fn pointers(texts: &[CString]) -> Vec<*const c_char> {
     texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
 }
 
-fn fork(orders: &Orders<'_>) -> Result<i32, SpawnError> {
+fn fork(orders: &Orders<'_>, cgroup: Option<&Leaf>) -> Result<i32, SpawnError> {
     // Until the child has put its dispositions right, a signal would run the daemon's handlers in it, and these write
     // into pipes that it shares with the daemon.
     let mask = SigSet::all()
         .thread_swap_mask(SigmaskHow::SIG_SETMASK)
         .map_err(SpawnError::Prepare)?;
-    // SAFETY: the child calls nothing but async-signal-safe functions, on memory that is ready, and never returns.
-    let result = Errno::result(unsafe { libc::fork() });
+    let mut result = match cgroup {
+        Some(cgroup) => fork_into(cgroup),
+        None => Err(Errno::ENOSYS),
+    };
+    // No clone3(2), or it is not allowed (systemd's RestrictNamespaces=), or not into that cgroup: it can go there itself.
+    let refused = !matches!(result, Ok(_) | Err(Errno::EAGAIN | Errno::ENOMEM));
+    if refused {
+        // SAFETY: the child calls nothing but async-signal-safe functions, on memory that is ready, and never returns.
+        result = Errno::result(unsafe { libc::fork() });
+    }
     if result == Ok(0) {
+        if let Some(cgroup) = cgroup.filter(|_| refused) {
+            cgroup.enter();
+        }
         child::run(orders);
     }
     let _ = mask.thread_set_mask();
     result.map_err(SpawnError::Fork)
+}
+
+/// linux/sched.h, since 5.7; the C library's crate has it in too narrow a type.
+const CLONE_INTO_CGROUP: u64 = 1 << 33;
+
+/// fork(2), into a cgroup: to move a child later would hold the daemon up for some milliseconds.
+fn fork_into(cgroup: &Leaf) -> Result<i32, Errno> {
+    let length = size_of::<libc::clone_args>();
+    // SAFETY: zeros are a valid clone_args: nothing shared, no stack of its own.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = CLONE_INTO_CGROUP;
+    arguments.exit_signal = libc::SIGCHLD.cast_unsigned().into();
+    arguments.cgroup = cgroup.as_raw_fd().cast_unsigned().into();
+    // SAFETY: as for fork(2), whose handlers are not run: the child neither allocates nor locks nor starts a thread.
+    let result = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, length) };
+    Errno::result(result).map(|pid| i32::try_from(pid).unwrap_or_default())
 }
 
 /// Ends a child at the gate for which there is no pidfd. It has not run anything, so this takes no time.

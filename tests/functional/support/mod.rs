@@ -24,6 +24,7 @@
 //! process is ended by its own id, never by a name.
 
 mod background;
+mod cgroup;
 mod client;
 mod clock;
 mod closing;
@@ -47,6 +48,7 @@ mod warden;
 use std::process::ExitCode;
 
 pub use background::Background;
+pub use cgroup::{Cgroup, cgroup_of};
 pub use client::{CallError, Client, Monitor};
 pub use clock::{Deadline, PATIENCE, let_pass, pause_briefly, until};
 pub use daemon::{Builder, Daemon};

@@ -42,7 +42,7 @@ pub fn require_python_varlink() -> Option<PathBuf> {
 }
 
 /// Says so loudly; never silently in CI. Always false.
-fn skipped(why: &str) -> bool {
+pub(super) fn skipped(why: &str) -> bool {
     assert!(std::env::var_os("CI").is_none(), "SKIPPED, which CI forbids: {why}");
     let thread = std::thread::current();
     eprintln!("SKIPPED {}: {why}", thread.name().unwrap_or("a story"));
