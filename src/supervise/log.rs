@@ -1,6 +1,6 @@
 //! Brings a child's unrouted output to the log: one task a pipe, which reads to EOF, or to a deadline after the exit.
-//! A flood neither fills the log nor the control thread's time: so many lines a second are shown and the rest counted,
-//! so many bytes a turn and a second are read.
+//! A flood neither fills the log nor the control thread's time, and the child never waits: so many lines a second are
+//! shown and the rest counted, so many bytes a second are read and the rest thrown away and counted.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,10 +20,11 @@ const SECOND: Duration = Duration::from_secs(1);
 const MOST_LINES: u64 = 1000;
 /// The same in bytes, where the lines are long. What cannot be shown as it is takes up to eight times its length.
 const MOST_SHOWN: usize = 1024 * 1024;
-/// Read in a second; a child that writes more waits for the next one.
+/// Read in a second; what comes above it is thrown away unread, since no child waits for its log.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
-/// Read in a turn.
+/// Read in a turn, and thrown away in one.
 const TURN_BYTES: usize = 64 * 1024;
+const TURN_DISCARDED: usize = 1024 * 1024;
 const BUFFER: usize = 16 * 1024;
 /// After its group was killed, a pipe's last bytes and its EOF are there as soon as the kernel has got round to it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -126,6 +127,8 @@ struct Limit {
     shown: u64,
     shown_bytes: usize,
     left_out: u64,
+    /// Not even read.
+    unread: u64,
 }
 
 impl Output {
@@ -139,6 +142,7 @@ impl Output {
                 shown: 0,
                 shown_bytes: 0,
                 left_out: 0,
+                unread: 0,
             },
             bytes: 0,
         }
@@ -147,25 +151,40 @@ impl Output {
     /// Copies to EOF. May be dropped at any await and called again: nothing is lost in between.
     async fn copy(&mut self, end: &AsyncFd<OwnedFd>) -> io::Result<()> {
         let mut buffer = vec![0; BUFFER];
+        let null = process::null()?;
         loop {
             let mut ready = self.readable(end).await?;
+            if clock::now().since(self.limit.since) >= SECOND {
+                self.renew();
+            }
+            let flood = self.bytes >= MOST_BYTES;
+            let most = if flood { TURN_DISCARDED } else { TURN_BYTES };
             let mut turn = 0;
-            while turn < TURN_BYTES {
-                match ready.try_io(|end| process::read(end.as_fd(), &mut buffer)) {
+            while turn < most {
+                let taken = ready.try_io(|end| match flood {
+                    true => process::discard(end.as_fd(), null.as_fd(), most - turn),
+                    false => process::read(end.as_fd(), &mut buffer),
+                });
+                match taken {
                     Ok(Ok(0)) => return Ok(()),
                     Ok(Ok(count)) => {
                         turn += count;
-                        self.take(buffer.get(..count).unwrap_or_default());
+                        match flood {
+                            true => self.limit.unread += count as u64,
+                            false => self.take(buffer.get(..count).unwrap_or_default()),
+                        }
                     }
                     Ok(Err(error)) => return Err(error),
                     Err(_would_block) => break,
                 }
             }
-            self.bytes += turn;
             drop(ready);
-            if self.bytes >= MOST_BYTES {
-                clock::sleep_until(self.limit.since + SECOND).await;
-                self.renew();
+            if !flood {
+                self.bytes += turn;
+                if self.bytes >= MOST_BYTES {
+                    // What comes next is the middle of another line.
+                    self.cut();
+                }
             }
             tokio::task::yield_now().await;
         }
@@ -176,7 +195,7 @@ impl Output {
         &mut self,
         end: &'a AsyncFd<OwnedFd>,
     ) -> io::Result<tokio::io::unix::AsyncFdReadyGuard<'a, OwnedFd>> {
-        if self.limit.left_out > 0 {
+        if self.limit.left_out + self.limit.unread > 0 {
             tokio::select! {
                 ready = end.readable() => return ready,
                 () = clock::sleep_until(self.limit.since + SECOND) => self.renew(),
@@ -186,9 +205,6 @@ impl Output {
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        if clock::now().since(self.limit.since) >= SECOND {
-            self.renew();
-        }
         let (id, stream, limit) = (&self.id, self.stream, &mut self.limit);
         self.lines.push(bytes, |line| limit.show(id, stream, &line));
     }
@@ -201,24 +217,35 @@ impl Output {
             shown: 0,
             shown_bytes: 0,
             left_out: 0,
+            unread: 0,
         };
         self.bytes = 0;
     }
 
     fn tell_left_out(&self) {
-        let left_out = self.limit.left_out;
-        if left_out > 0 {
+        let Limit { left_out, unread, .. } = self.limit;
+        if left_out + unread > 0 {
+            let more = if unread > 0 {
+                format!(", and {unread} bytes that were not even read")
+            } else {
+                String::new()
+            };
             tracing::warn!(
                 target: "sluiced::child", process = %self.id, stream = %self.stream,
-                "process:{} {}: {left_out} lines left out (more than {MOST_LINES} lines or {MOST_SHOWN} bytes in a second)",
+                "process:{} {}: {left_out} lines left out{more} (more than {MOST_LINES} lines or {MOST_SHOWN} bytes in a second)",
                 self.id, self.stream
             );
         }
     }
 
-    fn finish(&mut self) {
+    /// What is there of a line is the whole of it.
+    fn cut(&mut self) {
         let (id, stream, limit) = (&self.id, self.stream, &mut self.limit);
         self.lines.finish(|line| limit.show(id, stream, &line));
+    }
+
+    fn finish(&mut self) {
+        self.cut();
         self.tell_left_out();
     }
 }

@@ -19,7 +19,7 @@ mod stat;
 mod wait;
 mod watch;
 
-pub use ends::{fresh_reader, give, input_pipe, null, output_pipe, pipe_identity, read};
+pub use ends::{discard, fresh_reader, give, input_pipe, null, output_pipe, pipe_identity, read};
 pub use group::{Member, group_members, holds, signal_held};
 pub use identity::{Identity, IdentityError, group_id};
 pub use limits::{original_nofile, raise_nofile, survive_file_size_limit};

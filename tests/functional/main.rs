@@ -32,6 +32,7 @@ mod idle;
 mod instances;
 mod keep_stdin;
 mod lines;
+mod logged;
 mod over_long;
 mod permissions;
 mod processes;
@@ -81,6 +82,7 @@ const THEMES: &[Theme] = &[
     ("instances", instances::STORIES),
     ("keep_stdin", keep_stdin::STORIES),
     ("lines", lines::STORIES),
+    ("logged", logged::STORIES),
     ("over_long", over_long::STORIES),
     ("permissions", permissions::STORIES),
     ("processes", processes::STORIES),

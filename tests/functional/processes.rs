@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::support::{Daemon, Deadline, FifoWriter, PATIENCE, Probe, Shown, stories, until};
+use crate::support::{Daemon, FifoWriter, Probe, Shown, stories, until};
 
 stories!(
     a_hundred_children_exit_together,
@@ -15,8 +15,6 @@ stories!(
     what_ignores_sigterm_is_killed_with_its_group,
     a_stopped_child_is_stopped_all_the_same,
     signals_are_passed_on,
-    output_without_a_route_is_logged,
-    long_lines_do_not_flood_the_log,
     restart_starts_another,
     started_again_the_moment_it_ends,
     who_waits_for_what_another_undoes_is_told,
@@ -181,43 +179,6 @@ fn signals_are_passed_on() {
     assert_eq!(
         daemon.wait_for("process.p", "finished").object("lastExit").int("code"),
         7
-    );
-}
-
-/// Supervisors' logs: line by line, with the process's name; a last line without its newline, too.
-fn output_without_a_route_is_logged() {
-    let daemon = Daemon::start(
-        r#"
-        [process.talker]
-        command = [$PEER, "say to-stdout", "complain to-stderr", "text no-newline"]
-        restart = "never"
-
-        [process.quiet]
-        command = [$PEER, "say not-to-be-seen"]
-        restart = "never"
-        stdout = "null"
-        "#,
-    );
-    daemon.wait_for("process.talker", "finished");
-    daemon.wait_for("process.quiet", "finished");
-    for text in ["to-stdout", "to-stderr", "no-newline"] {
-        daemon.wait_for_log(text);
-        let log = daemon.log();
-        let line = log.lines().find(|line| line.contains(text)).expect("the line");
-        assert!(line.contains("talker"), "{line}");
-    }
-    assert!(!daemon.log().contains("not-to-be-seen"));
-}
-
-/// So many bytes a second are shown, not only so many lines.
-fn long_lines_do_not_flood_the_log() {
-    let daemon = Daemon::start("[process.p]\ncommand = [\"cat\", \"/dev/zero\"]\n");
-    let clock = Deadline::within(PATIENCE);
-    daemon.wait_for_log("lines left out");
-    let (length, seconds) = (daemon.log().len(), clock.elapsed().as_secs() as usize);
-    assert!(
-        length < (seconds + 2) * 2 * 1024 * 1024,
-        "{length} bytes in {seconds} s"
     );
 }
 

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, open, splice};
 use nix::sys::stat::{Mode, fstat};
 use nix::unistd::pipe2;
 
@@ -53,6 +53,17 @@ pub fn null() -> io::Result<OwnedFd> {
 /// The pipe's inode number, as it stands in the links under /proc/PID/fd.
 pub fn pipe_identity(end: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(fstat(end)?.st_ino)
+}
+
+/// Takes up to `most` bytes out of a pipe and shows them to nobody; `null` is /dev/null. Costs less than reading them, and
+/// what is to be left out must hold nobody up. `WouldBlock` when nothing is there, 0 at the end.
+pub fn discard(end: BorrowedFd<'_>, null: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
+    loop {
+        match splice(end, None, null, None, most, SpliceFFlags::SPLICE_F_NONBLOCK) {
+            Err(nix::errno::Errno::EINTR) => {}
+            other => return Ok(other?),
+        }
+    }
 }
 
 /// read(2), again when a signal came in between. `WouldBlock` when nothing is there, 0 at the end.
