@@ -26,7 +26,7 @@ use crate::control::{Access, Limits, ListenError, Listener, Server};
 use crate::endpoint::ends::Taken;
 use crate::model::{Config, ProcessId, ProcessState};
 use crate::relay::{self, RelayThread, RouteHandle};
-use crate::supervise::{self, Cgroups};
+use crate::supervise::{self, Cgroups, Orphans};
 use crate::sys::{self, clock};
 
 /// How long the routes may take to try their endpoints before processes are started all the same.
@@ -131,12 +131,15 @@ async fn live(
     passed: Vec<Passed>,
     (access, cgroups): (Access, Option<Rc<Cgroups>>),
 ) -> Result<ExitCode, StartError> {
+    let orphans = orphans(cgroups.is_some());
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR2])
         .map_err(|error| StartError::Io("set up the signal handlers", error))?;
     let listener = control_socket::listener(&config.control, passed, &access)?;
     let (notices_in, notices) = mpsc::unbounded_channel();
     let (daemon, relayed) = start(config, exit_when_done, &notices_in, cgroups).await?;
     tokio::task::spawn_local(hear_processes(Rc::clone(&daemon), notices));
+    let no_more = CancellationToken::new();
+    let orphans = tokio::task::spawn_local(hear_orphans(Rc::clone(&daemon), orphans, no_more.clone()));
     let last = CancellationToken::new();
     let hearing = tokio::task::spawn_local(hear_relays(Rc::clone(&daemon), relayed, last.clone()));
     let asked = Rc::new(Notify::new());
@@ -149,6 +152,8 @@ async fn live(
         () = done(&daemon) => true,
     };
     daemon.stop(asked.notified()).await;
+    no_more.cancel();
+    let _ = orphans.await;
     let well = !done || daemon.ended_well();
     // What the relays have told of the end is told on, before anybody is hung up on.
     last.cancel();
@@ -250,6 +255,28 @@ async fn begun(threads: &[RelayThread], routes: &[RouteHandle]) {
     }
     while !routes.iter().all(|route| route.cell.has_begun()) && clock::now() < patience {
         clock::sleep_until(clock::now() + Duration::from_millis(1)).await;
+    }
+}
+
+/// Where there are cgroups nobody escapes, and orphans are init's as ever.
+fn orphans(have_cgroups: bool) -> Option<Orphans> {
+    let adopted = (!have_cgroups).then(Orphans::adopt)?;
+    let told = adopted.inspect_err(|error| tracing::warn!("what leaves its process group will not be found: {error}"));
+    told.ok()
+}
+
+async fn hear_orphans(daemon: Rc<Daemon>, orphans: Option<Orphans>, no_more: CancellationToken) {
+    let Some(mut orphans) = orphans else { return };
+    loop {
+        tokio::select! {
+            (orphan, owner) = orphans.next() => {
+                let mut processes = daemon.processes.iter();
+                if let Some(process) = processes.find(|process| process.id().to_string() == owner) {
+                    process.send(supervise::Command::Orphaned(orphan));
+                }
+            }
+            () = no_more.cancelled() => return orphans.end().await,
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use crate::decide::restart::Jitter;
 use crate::model::{self, EventDetail, Exit, Moment, ProcessId, ProcessSnapshot, ProcessSpec, Subject};
 use crate::sys::cgroup::Leaf;
 use crate::sys::clock;
+use crate::sys::orphans::Orphan;
 use crate::sys::process::{Status, read_status};
 
 /// The first and the longest time between two looks at what is left of a group.
@@ -176,6 +177,7 @@ impl Driver {
                 self.take(Event::InputEnded);
             }
             Command::KillGroup { life } => self.remains.kill_life(life),
+            Command::Orphaned(orphan) => self.orphaned(orphan),
             Command::BeginShutdown => {
                 self.begin_shutdown();
                 self.take(Event::BeginShutdown);
@@ -196,10 +198,21 @@ impl Driver {
     /// What earlier lives have left behind is asked once, and has stop-timeout from now on.
     fn begin_shutdown(&mut self) {
         if !self.machine.shutting_down && !self.remains.is_empty() {
-            self.remains.signal(self.spec.stop_signal.number);
-            self.remains.signal(libc::SIGCONT);
-            self.remains.grant(clock::now() + self.spec.stop_timeout);
+            let (number, runs) = (self.spec.stop_signal.number, self.life.is_some());
+            self.remains
+                .begin_shutdown(number, clock::now() + self.spec.stop_timeout, runs);
         }
+    }
+
+    /// One of a process that is to be down goes, too; one of a process that runs, or may run again, stays until that is
+    /// stopped.
+    fn orphaned(&mut self, orphan: Orphan) {
+        let leader = self.life.as_ref().map(|life| life.child.get_ref().pid());
+        let down = matches!(self.machine.state, State::Stopped) || self.machine.shutting_down;
+        let asked =
+            (down && leader.is_none()).then(|| (self.spec.stop_signal.number, clock::now() + self.spec.stop_timeout));
+        self.remains.escape(orphan, leader, asked);
+        self.look = (clock::now() + FIRST_LOOK, FIRST_LOOK);
     }
 
     fn hurry(&mut self) {
@@ -392,7 +405,8 @@ impl Driver {
     fn look(&mut self) {
         let now = clock::now();
         if self.machine.at_rest() && self.machine.shutting_down {
-            self.remains.sweep(now);
+            let ask = (self.spec.stop_signal.number, now + self.spec.stop_timeout);
+            self.remains.sweep(now, ask);
         } else {
             self.remains.prune();
             self.remains.expire(now);

@@ -13,6 +13,7 @@ mod identity;
 mod life;
 mod lines;
 mod log;
+mod orphans;
 mod remains;
 mod streams;
 mod wake;
@@ -25,10 +26,12 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use cgroups::Cgroups;
+pub use orphans::Orphans;
 
 use crate::decide::process::Process;
 use crate::model::{Event, Moment, ProcessId, ProcessSnapshot, ProcessSpec, ProcessState, Stream};
 use crate::sys::cgroup::{Leaf, Usage};
+use crate::sys::orphans::Orphan;
 
 /// Which of a process's streams routes feed and take. The other outputs go where the spec says (log or /dev/null); a
 /// stdin that no route feeds is /dev/null.
@@ -82,6 +85,8 @@ pub enum Command {
         /// Which life.
         life: u64,
     },
+    /// An orphan of its that has come to the daemon.
+    Orphaned(Orphan),
     /// From now on no life begins. A process that is down ends at once ([`Notice::Ended`]).
     BeginShutdown,
     /// Stop it for good: stop-signal, stop-timeout, SIGKILL; or SIGKILL at once.

@@ -8,6 +8,7 @@ use nix::libc;
 use crate::decide::process::KILL_GRACE;
 use crate::model::{Moment, ProcessId};
 use crate::sys::cgroup::Leaf;
+use crate::sys::orphans::Orphan;
 use crate::sys::process::{Child, Member, group_members, holds};
 
 /// A process that leaves others behind in every life is its own fault; but their number has to end somewhere.
@@ -43,6 +44,31 @@ impl Rest {
 pub(super) struct Remains {
     id: ProcessId,
     groups: Vec<Rest>,
+    escaped: Vec<Escaped>,
+}
+
+/// One that has left its group.
+struct Escaped {
+    orphan: Orphan,
+    /// When it is killed; `None` while its process is not stopped.
+    deadline: Option<Moment>,
+    /// Whether it was told of, or asked to go.
+    told: bool,
+}
+
+impl Escaped {
+    fn tell(&mut self, id: &ProcessId) {
+        if !std::mem::replace(&mut self.told, true) && self.orphan.runs() {
+            let (pid, name) = (self.orphan.pid, &self.orphan.name);
+            tracing::warn!(process = %id, pid, "process:{id}: pid {pid} ({name}) has left its process group and still runs");
+        }
+    }
+
+    fn ask(&mut self, number: i32, deadline: Moment) {
+        self.orphan.signal(number);
+        self.orphan.signal(libc::SIGCONT);
+        self.deadline = Some(deadline);
+    }
 }
 
 /// Empty at the end of an orderly shutdown. Otherwise nobody would be left who knows of them.
@@ -54,11 +80,16 @@ impl Drop for Remains {
 
 impl Remains {
     pub(super) fn new(id: ProcessId) -> Remains {
-        Remains { id, groups: Vec::new() }
+        Remains {
+            id,
+            groups: Vec::new(),
+            escaped: Vec::new(),
+        }
     }
 
     /// Takes a child that was reaped; at shutdown what is left of its group has until `deadline`.
     pub(super) fn add(&mut self, life: u64, child: Child, leaf: Option<Rc<Leaf>>, deadline: Moment) {
+        self.escaped.iter_mut().for_each(|escaped| escaped.tell(&self.id));
         // Zombies may be among them; where it matters they are told from the living later, which costs more.
         self.groups.retain(Rest::is_there);
         let rest = Rest {
@@ -80,8 +111,31 @@ impl Remains {
         self.groups.push(rest);
     }
 
+    /// Takes one that has left the group of `leader`, or of an earlier life; with a deadline it is asked to go, and killed
+    /// then. Whether it has: one that is still in a group is known by that.
+    pub(super) fn escape(&mut self, orphan: Orphan, leader: Option<i32>, asked: Option<(i32, Moment)>) {
+        let in_group = |group| leader == Some(group) || self.groups.iter().any(|rest| rest.child.pid() == group);
+        // At the daemon's end the rest of too many is found again.
+        if orphan.group().is_none_or(in_group) || self.escaped.len() >= MOST {
+            return;
+        }
+        let mut escaped = Escaped {
+            orphan,
+            deadline: None,
+            told: false,
+        };
+        if leader.is_none() {
+            escaped.tell(&self.id);
+        }
+        if let Some((signal, deadline)) = asked {
+            escaped.ask(signal, deadline);
+        }
+        self.escaped.push(escaped);
+    }
+
     /// Forgets the groups in which nobody runs.
     pub(super) fn prune(&mut self) {
+        self.escaped.retain(|escaped| escaped.orphan.runs());
         if let Some(members) = self.members() {
             let runs = |group| members.iter().any(|member| member.group == group);
             let in_leaf = |rest: &Rest| rest.leaf.as_ref().is_some_and(|leaf| leaf.is_populated());
@@ -101,12 +155,28 @@ impl Remains {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.groups.is_empty()
+        self.groups.is_empty() && self.escaped.is_empty()
     }
 
     pub(super) fn signal(&self, number: i32) {
         for rest in &self.groups {
             rest.signal(number);
+        }
+        for escaped in &self.escaped {
+            escaped.orphan.signal(number);
+        }
+    }
+
+    /// At shutdown: what earlier lives have left is asked once, and has until `deadline`. One that has escaped from a life
+    /// that runs is asked with that.
+    pub(super) fn begin_shutdown(&mut self, number: i32, deadline: Moment, runs: bool) {
+        for rest in &mut self.groups {
+            rest.signal(number);
+            rest.signal(libc::SIGCONT);
+            rest.deadline = deadline;
+        }
+        for escaped in self.escaped.iter_mut().filter(|_| !runs) {
+            escaped.ask(number, deadline);
         }
     }
 
@@ -114,11 +184,19 @@ impl Remains {
     /// left there on purpose.
     pub(super) fn deadline(&self) -> Option<Moment> {
         let in_leaves = self.groups.iter().filter(|rest| rest.leaf.is_some());
-        in_leaves.map(|rest| rest.deadline).min()
+        let escaped = self.escaped.iter().filter_map(|escaped| escaped.deadline);
+        in_leaves.map(|rest| rest.deadline).chain(escaped).min()
     }
 
     /// Kills who is still in the cgroup of a life that ended long enough ago.
     pub(super) fn expire(&mut self, now: Moment) {
+        for escaped in &mut self.escaped {
+            if escaped.deadline.is_some_and(|deadline| now >= deadline) {
+                escaped.tell(&self.id);
+                escaped.orphan.signal(libc::SIGKILL);
+                escaped.deadline = Some(now + KILL_GRACE);
+            }
+        }
         for rest in &mut self.groups {
             let Some(leaf) = rest.leaf.as_ref().filter(|_| now >= rest.deadline) else {
                 continue;
@@ -168,18 +246,27 @@ impl Remains {
         for rest in self.groups.iter_mut().filter(|rest| !rest.killed) {
             rest.deadline = rest.deadline.min(deadline);
         }
-    }
-
-    /// At shutdown: everybody has until `deadline`, also those whose time was over long ago.
-    pub(super) fn grant(&mut self, deadline: Moment) {
-        for rest in &mut self.groups {
-            rest.deadline = deadline;
+        for escaped in &mut self.escaped {
+            escaped.deadline = Some(deadline);
         }
     }
 
     /// At shutdown: kills whose time is over, and gives up who cannot be killed.
-    pub(super) fn sweep(&mut self, now: Moment) {
+    pub(super) fn sweep(&mut self, now: Moment, ask: (i32, Moment)) {
         self.prune();
+        // Who is not killed by that is found again at the daemon's end.
+        self.escaped.retain_mut(|escaped| match escaped.deadline {
+            None => {
+                escaped.ask(ask.0, ask.1);
+                true
+            }
+            Some(deadline) if now >= deadline => {
+                escaped.tell(&self.id);
+                escaped.orphan.signal(libc::SIGKILL);
+                false
+            }
+            Some(_) => true,
+        });
         let id = &self.id;
         self.groups.retain_mut(|rest| {
             if now < rest.deadline {

@@ -4,12 +4,11 @@
 use std::ffi::CString;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::libc;
 use nix::sys::stat::Mode;
@@ -159,7 +158,9 @@ impl Leaf {
                 continue;
             }
             // The number is held before it is looked up again: what is then still in here is what was meant.
-            let Some(held) = hold(pid) else { continue };
+            let Some(held) = super::process::hold(pid) else {
+                continue;
+            };
             if self.members().contains(&pid) {
                 let _ = super::process::signal_held(held.as_fd(), number);
             }
@@ -196,15 +197,6 @@ impl Drop for Leaf {
         // EBUSY: somebody is in it who cannot be killed.
         let _ = fs::remove_dir(&self.path);
     }
-}
-
-/// A pidfd of any process.
-fn hold(pid: i32) -> Option<OwnedFd> {
-    // SAFETY: pidfd_open touches no memory.
-    let result = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }).ok()?;
-    let number = i32::try_from(result).ok()?;
-    // SAFETY: the kernel has just made this descriptor for us, and nothing else owns it.
-    Some(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 #[cfg(test)]

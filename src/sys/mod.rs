@@ -8,6 +8,7 @@ pub mod errno;
 pub mod fifo;
 pub mod notifications;
 pub mod notify;
+pub mod orphans;
 pub mod peer;
 pub mod pipe;
 pub mod poll;

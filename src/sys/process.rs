@@ -20,7 +20,7 @@ mod wait;
 mod watch;
 
 pub use ends::{discard, fresh_reader, give, input_pipe, null, output_pipe, pipe_identity, read};
-pub use group::{Member, group_members, holds, signal_held};
+pub use group::{Member, group_members, hold, holds, signal_held};
 pub use identity::{Identity, IdentityError, group_id};
 pub use limits::{original_nofile, raise_nofile, survive_file_size_limit};
 pub use plan::{Plan, PlanError};
@@ -28,7 +28,7 @@ pub use report::{ExecError, Status, read_status};
 pub use spawn::{Held, SpawnError, spawn};
 pub use standing::Standing;
 pub use stat::{belongs_to, state};
-pub use wait::{Child, signal_name};
+pub use wait::{Child, is_supervised, signal_name};
 pub use watch::watch_child;
 
 #[cfg(test)]

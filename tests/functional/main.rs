@@ -33,6 +33,7 @@ mod instances;
 mod keep_stdin;
 mod lines;
 mod logged;
+mod orphans;
 mod over_long;
 mod permissions;
 mod processes;
@@ -83,6 +84,7 @@ const THEMES: &[Theme] = &[
     ("keep_stdin", keep_stdin::STORIES),
     ("lines", lines::STORIES),
     ("logged", logged::STORIES),
+    ("orphans", orphans::STORIES),
     ("over_long", over_long::STORIES),
     ("permissions", permissions::STORIES),
     ("processes", processes::STORIES),

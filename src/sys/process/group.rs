@@ -2,7 +2,7 @@
 //! a member: so it is named by the leader's pidfd where the kernel can do that (Linux 6.9), which also holds after the
 //! leader was reaped.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::{fs, ptr};
 
 use nix::errno::Errno;
@@ -94,6 +94,16 @@ pub fn holds(pid: i32, pipe: u64) -> bool {
     descriptors
         .flatten()
         .any(|entry| fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == wanted.as_str()))
+}
+
+/// A pidfd of any process.
+#[must_use]
+pub fn hold(pid: i32) -> Option<OwnedFd> {
+    // SAFETY: pidfd_open touches no memory.
+    let result = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }).ok()?;
+    let number = i32::try_from(result).ok()?;
+    // SAFETY: the kernel has just made this descriptor (close-on-exec) for us, and nothing else owns it.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Sends a signal to the process that a pidfd holds.

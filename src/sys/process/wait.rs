@@ -1,8 +1,10 @@
 //! One child by its pidfd: signals that cannot reach another process, and its exit, taken exactly once.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -32,6 +34,7 @@ impl Child {
         let number = i32::try_from(result).map_err(|_| Errno::EBADF)?;
         // SAFETY: the kernel has just made this descriptor (close-on-exec) for us, and nothing else owns it.
         let pidfd = unsafe { OwnedFd::from_raw_fd(number) };
+        supervised().insert(pid);
         Ok(Child {
             pid,
             pidfd,
@@ -56,6 +59,7 @@ impl Child {
             Err(errno) => Err(errno.into()),
         };
         self.reaped = true;
+        supervised().remove(&self.pid);
         exit
     }
 
@@ -104,7 +108,21 @@ impl Drop for Child {
         let mut ended = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut ended, PollTimeout::from(LAST_WAIT_MS));
         let _ = wait(self.pidfd.as_fd(), libc::WNOHANG);
+        supervised().remove(&self.pid);
     }
+}
+
+/// The children for which there is a [`Child`] that has not reaped them.
+static SUPERVISED: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+fn supervised() -> MutexGuard<'static, BTreeSet<i32>> {
+    SUPERVISED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a [`Child`] is there to reap it: it is no orphan.
+#[must_use]
+pub fn is_supervised(pid: i32) -> bool {
+    supervised().contains(&pid)
 }
 
 /// waitid(2) on one pidfd. Never on "any child": that would take the exits of others.
