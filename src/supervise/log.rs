@@ -21,7 +21,7 @@ const MOST_LINES: u64 = 1000;
 /// The same in bytes, where the lines are long. What cannot be shown as it is takes up to eight times its length.
 const MOST_SHOWN: usize = 1024 * 1024;
 /// Read in a second; what comes above it is thrown away unread, since no child waits for its log.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
+const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// Read in a turn, and thrown away in one.
 const TURN_BYTES: usize = 64 * 1024;
 const TURN_DISCARDED: usize = 1024 * 1024;

@@ -50,7 +50,7 @@ fn long_lines_do_not_flood_the_log() {
     );
 }
 
-/// A logger that reads slowly holds up whoever writes (circus, supervisord). At 16 MiB a second this would take 32 s, and
+/// A logger that reads slowly holds up whoever writes (circus, supervisord). At a few MiB a second this would take minutes, and
 /// the daemon would not answer while it reads.
 fn a_flood_holds_no_child_up_and_is_counted() {
     let daemon = Daemon::config(

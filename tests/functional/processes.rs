@@ -1,18 +1,20 @@
 //! Supervised children: how they are watched, restarted and stopped.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::support::{Daemon, FifoWriter, Probe, Shown, stories, until};
+use crate::support::{Daemon, Deadline, FifoWriter, PATIENCE, Probe, Shown, stories, until};
 
 stories!(
     a_hundred_children_exit_together,
     restart_says_what_happens_next,
     backing_off_is_shown,
     what_ignores_sigterm_is_killed_with_its_group,
+    a_stop_takes_stop_timeout_and_not_much_more,
     a_stopped_child_is_stopped_all_the_same,
     signals_are_passed_on,
     restart_starts_another,
@@ -140,6 +142,43 @@ fn what_ignores_sigterm_is_killed_with_its_group() {
         || kill(group, None).is_err().then_some(()),
         || "the group lives on".to_owned(),
     );
+}
+
+/// process-compose#520: the leader may go at once, who is left of its group has stop-timeout, and no look at it comes late.
+/// The best of five tries is held against the clock: a busy machine only makes it slower.
+fn a_stop_takes_stop_timeout_and_not_much_more() {
+    let daemon = Daemon::start(
+        r#"
+        [process.p]
+        command = ["sh", "-c", "trap '' TERM; sleep 1000 & echo up >> $DIR/up; wait"]
+        stop-timeout = "300ms"
+        autostart = false
+
+        [process.q]
+        command = ["sh", "-c", "sh -c \"trap '' TERM; echo up >> $DIR/up; while :; do sleep 0.01; done\" & wait"]
+        stop-timeout = "300ms"
+        autostart = false
+        "#,
+    );
+    for name in ["p", "q"] {
+        let tries = (0..5).map(|_| {
+            let _ = std::fs::remove_file(daemon.file("up"));
+            assert!(daemon.changes("StartProcess", json!({ "name": name })));
+            let group = Pid::from_raw(-daemon.pid_of(name));
+            let up = daemon.file("up");
+            until(|| up.exists().then_some(()), || "it is not up".to_owned());
+            let clock = Deadline::within(PATIENCE);
+            assert!(daemon.changes("StopProcess", json!({ "name": name })));
+            until(
+                || kill(group, None).is_err().then_some(()),
+                || "the group lives on".to_owned(),
+            );
+            clock.elapsed()
+        });
+        let best = tries.min().expect("five tries");
+        let least = Duration::from_millis(290);
+        assert!((least..Duration::from_millis(500)).contains(&best), "{name}: {best:?}");
+    }
 }
 
 /// SIGCONT after SIGTERM, or a stopped child never sees it.
