@@ -11,6 +11,7 @@ pub mod process;
 pub mod rate;
 pub mod restart;
 pub mod route;
+pub mod shares;
 pub mod start_order;
 pub mod stop_order;
 pub mod watermark;

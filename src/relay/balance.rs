@@ -62,12 +62,18 @@ impl RelayedRoute {
 
     fn deal_units(&mut self, i: usize, batch: &Batch<'_>) {
         let mut at = 0;
+        let mut filled = false;
         for unit in batch.units() {
             let tie = self.sources[i].tie;
             let to = match tie {
                 Some(Tie::To(to)) => Ok(to),
                 Some(Tie::Lost(to)) => Err(to),
-                None => self.next_to_deal_to(i),
+                None => {
+                    if !std::mem::replace(&mut filled, true) {
+                        self.fill_shares(i);
+                    }
+                    self.next_to_deal_to(i)
+                }
             };
             match to {
                 Ok(to) => {
@@ -91,29 +97,42 @@ impl RelayedRoute {
     fn deal_one(&mut self, to: usize, batch: &Batch<'_>, at: usize, unit: Unit) {
         let dropped = self.destinations[to].take_share(&batch.chunk, at, unit);
         self.tell_dropped(to, dropped);
+        if unit.last {
+            self.shares.put(to, self.destinations[to].queued());
+        }
     }
 
     /// The one with the least queued of those that take; in turn, where several have as little. `Err`: everybody has
     /// ended, and it is lost with this one.
     fn next_to_deal_to(&mut self, i: usize) -> Result<usize, usize> {
-        if let Some(to) = self.least_queued(i, |route, to| route.machine.gets_a_share(to) && route.has_room(to)) {
+        if let Some(to) = self.take_share() {
             return Ok(to);
         }
         // What was just dealt out may be written at once. An error comes again at the end of the deal.
         for destination in &mut self.destinations {
             let _ = destination.flush(TURN);
         }
+        self.fill_shares(i);
         let takes = |route: &RelayedRoute, to: usize| route.machine.gets_a_share(to);
         let is_there = |route: &RelayedRoute, to: usize| !route.machine.destination(to).has_ended();
-        self.least_queued(i, |route, to| takes(route, to) && route.has_room(to))
+        self.take_share()
             .or_else(|| self.least_queued(i, takes))
             .or_else(|| self.least_queued(i, is_there))
             .ok_or(self.last_dealt)
     }
 
-    fn has_room(&self, to: usize) -> bool {
-        let destination = &self.destinations[to];
-        destination.queued() <= destination.mark.high()
+    fn fill_shares(&mut self, i: usize) {
+        let mut shares = std::mem::take(&mut self.shares);
+        let there = (0..self.destinations.len()).filter(|to| self.machine.gets_a_share(*to) && !self.is_tied(*to, i));
+        shares.fill(there.map(|to| (to, self.destinations[to].queued())));
+        self.shares = shares;
+    }
+
+    fn take_share(&mut self) -> Option<usize> {
+        let destinations = &self.destinations;
+        let to = self.shares.take(|to, queued| queued <= destinations[to].mark.high())?;
+        self.last_dealt = to;
+        Some(to)
     }
 
     fn least_queued(&mut self, i: usize, which: impl Fn(&RelayedRoute, usize) -> bool) -> Option<usize> {

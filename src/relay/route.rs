@@ -16,6 +16,7 @@ use super::source::Source;
 use crate::decide::pauses::Pauses;
 use crate::decide::rate::Bucket;
 use crate::decide::route::{Action, DestinationRule, Event, Route};
+use crate::decide::shares::Shares;
 use crate::endpoint;
 use crate::endpoint::ends::Surroundings;
 use crate::framing;
@@ -44,6 +45,8 @@ pub(super) struct RelayedRoute {
     pub is_held: bool,
     /// Which destination was dealt a record last.
     pub last_dealt: usize,
+    /// Who gets the next record of a `balance` route.
+    pub shares: Shares,
     /// Which source was read last: the next turn begins behind it.
     pub last_read: usize,
     /// `rate-limit`
@@ -130,6 +133,7 @@ impl RelayedRoute {
             holder: None,
             is_held: false,
             last_dealt: 0,
+            shares: Shares::default(),
             last_read: 0,
             rate,
             stalled_until: None,
