@@ -329,8 +329,12 @@ impl World {
         );
         if let Some(due) = self.process.due() {
             let longest = self.spec.stop_timeout.max(self.spec.restart_delay_max).max(KILL_GRACE);
-            let longest = longest.max(self.spec.ready_timeout).max(EXTENSION);
-            let longest = longest.max(self.spec.watchdog.unwrap_or_default());
+            // A stop at the daemon's end is not put off, also not by what was granted before.
+            let extension = match state {
+                ProcessState::Stopping if self.process.shutting_down => Duration::ZERO,
+                _ => EXTENSION.max(self.spec.ready_timeout),
+            };
+            let longest = longest.max(extension).max(self.spec.watchdog.unwrap_or_default());
             self.hold(due <= self.now + longest, "a deadline too far away");
         }
         if self.process.shutting_down {

@@ -254,8 +254,14 @@ impl Turn<'_> {
 
     pub(super) fn hurry(&mut self, stop: Stop, kill: bool) -> State {
         self.process.shutting_down = true;
+        // It may have asked for more than that, before.
+        let deadline = match stop.killed {
+            true => stop.deadline,
+            false => stop.deadline.min(self.facts.now + self.spec.stop_timeout),
+        };
         let stop = Stop {
             then: Then::Rest,
+            deadline,
             ..stop
         };
         if kill && !stop.killed {

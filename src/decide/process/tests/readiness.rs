@@ -149,7 +149,20 @@ fn more_time_to_be_ready_and_to_stop() {
     story.on(extend(60));
     assert_eq!(story.process.due(), Some(Moment(80 * SECOND)));
     story.on(extend(u64::MAX / 1_000_000));
-    story.on(Event::Shutdown { kill: false });
+    assert_eq!(story.process.due(), Some(Moment(u64::MAX)));
+    for event in [Event::BeginShutdown, Event::Shutdown { kill: false }] {
+        let mut story = Story {
+            spec: story.spec.clone(),
+            process: story.process.clone(),
+            facts: story.facts,
+        };
+        story.on(event);
+        assert_eq!(
+            story.process.due(),
+            Some(Moment(30 * SECOND)),
+            "the daemon's end is not put off"
+        );
+    }
 
     let mut story = notifying();
     story.on(Event::Shutdown { kill: false });
