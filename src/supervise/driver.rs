@@ -312,8 +312,15 @@ impl Driver {
             let same = before.state == snapshot.state;
             snapshot.since = if same { before.since } else { Some(clock::now()) };
         }
-        if *self.snapshot.borrow() != snapshot {
-            self.snapshot.replace(snapshot);
+        let mut before = self.snapshot.replace(snapshot);
+        let changed = {
+            let now = self.snapshot.borrow();
+            // What it says of itself is for those who look, and nobody waits for it: one that talks without end makes no
+            // heap of notices.
+            before.status_text.clone_from(&now.status_text);
+            before != *now
+        };
+        if changed {
             self.notify(Notice::Changed(self.id.clone()));
         }
     }

@@ -164,10 +164,10 @@ impl Driver {
                     if let Some(life) = &mut self.life {
                         life.status_text = (!text.is_empty()).then_some(text);
                     }
-                    self.publish();
                 }
             }
         }
+        self.publish();
     }
 
     /// Whoever knows the address may send (see `sys::notifications`).

@@ -1,5 +1,6 @@
 //! When a process is ready, and who is started before whom.
 
+use std::cell::Cell;
 use std::fs::OpenOptions;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
@@ -27,6 +28,8 @@ stories!(
     a_frozen_process_is_restarted,
     strangers_are_refused_and_relatives_are_not,
     garbage_and_descriptors_are_harmless,
+    one_that_talks_without_end_costs_no_memory,
+    more_time_to_stop_is_no_more_time_at_the_end,
     what_a_child_finds_in_its_environment,
     another_user_says_that_it_is_ready,
     a_look_up_of_its_user_is_not_its_time,
@@ -481,6 +484,50 @@ fn garbage_and_descriptors_are_harmless() {
     daemon.wait_until("process.p", "done", |_| told(&daemon, "done") == "x\ny\n");
     // The barrier was passed, so what came before it has been heard.
     assert_eq!(daemon.process("p").state(), "ready");
+}
+
+/// Each change of what it says was a word to everybody: there were more of them than anybody could hear.
+fn one_that_talks_without_end_costs_no_memory() {
+    const SLACK: u64 = 16 << 20;
+    let daemon = start(
+        r#"
+        [process.p]
+        command = [$PEER, "notify READY=1", "await $DIR/run/gate", "notify-chatter 2000", "notify-barrier", "tell $DIR/done x", "hold"]
+        ready = "notify"
+        "#,
+    );
+    daemon.wait_for("process.p", "ready");
+    let before = daemon.probe().resident();
+    open_gate(&daemon);
+    let most = Cell::new(before);
+    daemon.wait_until("process.p", "done", |_| {
+        most.set(most.get().max(daemon.probe().resident()));
+        told(&daemon, "done") == "x\n"
+    });
+    let most = most.get();
+    assert!(
+        before > 0 && most < before + SLACK,
+        "{before} bytes of memory, and then {most}"
+    );
+    assert_eq!(daemon.process("p").text("statusText"), "b");
+}
+
+/// What was granted to an operator's stop does not hold the daemon up: this ends by itself.
+fn more_time_to_stop_is_no_more_time_at_the_end() {
+    let daemon = start(
+        r#"
+        [process.p]
+        command = [$PEER, "ignore SIGTERM", "notify READY=1", "await $DIR/run/gate", "notify EXTEND_TIMEOUT_USEC=18446744073709551615", "notify-barrier", "tell $DIR/done x", "hold"]
+        ready = "notify"
+        stop-timeout = "5s"
+        "#,
+    );
+    daemon.wait_for("process.p", "ready");
+    daemon.ctl(&["--no-wait", "stop", "p"]).expect_code(0);
+    open_gate(&daemon);
+    daemon.wait_until("process.p", "done", |_| told(&daemon, "done") == "x\n");
+    assert_eq!(daemon.process("p").state(), "stopping");
+    daemon.finish();
 }
 
 /// sd_watchdog_enabled(3): the process id is the child's own. What the daemon has been told is not its children's.

@@ -66,6 +66,15 @@ pub(super) fn feed_watchdog(millis: u64, path: &str) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Full messages, of which each line takes back what the one before it has said.
+pub(super) fn chatter(count: u64) -> Result<(), Stop> {
+    let (address, text) = (address()?, "STATUS=a\nSTATUS=b\n".repeat(227));
+    for _ in 0..count {
+        send(&address, &text, &[])?;
+    }
+    Ok(())
+}
+
 /// Nothing of this makes anybody ready.
 pub(super) fn garbage() -> Result<(), Stop> {
     let address = address()?;

@@ -60,6 +60,7 @@ impl Peer {
             "notify-elsewhere" => notify::notify_elsewhere(rest),
             "notify-garbage" => notify::garbage(),
             "notify-barrier" => notify::barrier(),
+            "notify-chatter" => notify::chatter(number(&words, 0)?),
             "notify-fd" => {
                 let fd = word(&words, 0)?;
                 Ok(std::fs::write(format!("/proc/self/fd/{fd}"), "\n")?)
