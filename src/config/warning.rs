@@ -255,7 +255,15 @@ pub fn never_ending(config: &Config) -> Vec<Warning> {
             ),
         })
         });
-    sources.chain(endless_producers(config)).collect()
+    let by_hand = config
+        .processes
+        .iter()
+        .filter(|spec| !spec.autostart)
+        .map(|spec| Warning {
+            subject: Subject::Process(ProcessId::single(spec.name.clone())),
+            text: "with autostart = false it is waited for until somebody starts it; `sluicectl start` does".to_owned(),
+        });
+    sources.chain(by_hand).chain(endless_producers(config)).collect()
 }
 
 /// One warning a process, unless only some of its instances are endless.

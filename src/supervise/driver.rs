@@ -341,7 +341,7 @@ impl Driver {
             None => Err(format!(
                 "process {} does not run: it is {}",
                 self.id,
-                self.machine.shown()
+                self.machine.shown().as_str().replace('_', " ")
             )),
         }
     }

@@ -102,6 +102,7 @@ fn what_never_ends_is_told() {
         [
             "route:a/fifo:/run/sluiced/x",
             "route:a/fifo:/run/sluiced/y",
+            "process:later",
             "process:producer"
         ],
         "{told:?}"
