@@ -81,6 +81,11 @@ impl Listener {
     pub(super) fn socket(&self) -> &UnixListener {
         &self.socket
     }
+
+    /// Ends every connection that waits in its queue.
+    pub fn turn_away(&self) {
+        while self.socket.accept().is_ok() {}
+    }
 }
 
 impl AsFd for Listener {

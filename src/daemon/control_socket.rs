@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 
 use crate::control::{self, Access, Group, ListenError, Listener};
 use crate::model::ControlSpec;
+use crate::sys::activation;
 use crate::sys::process::{IdentityError, group_id};
 
 /// `FileDescriptorName=` of the control socket.
@@ -57,6 +58,19 @@ fn group(key: &'static str, name: Option<&str>) -> Result<Option<Group>, AccessE
 /// Whether the socket is systemd's: its mode and group are, too.
 pub fn is_passed(passed: &[Passed]) -> bool {
     passed.iter().any(|(_, name)| name == CONTROL)
+}
+
+/// Before an exit that systemd takes as final: who has called already gets an end of stream. Left in the queue, it would have
+/// systemd start this daemon again at once, and again, until it gives up the socket (StartLimitBurst=).
+pub fn turn_away() {
+    // Nothing has been opened yet, and nobody is left to tell of an error to.
+    for (descriptor, name) in activation::take().unwrap_or_default() {
+        if name == CONTROL
+            && let Ok(listener) = control::from_activation(descriptor)
+        {
+            listener.turn_away();
+        }
+    }
 }
 
 /// The control socket: handed over by systemd, or one of our own.

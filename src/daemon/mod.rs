@@ -46,7 +46,10 @@ pub fn main() -> ExitCode {
     }
     match loaded {
         Ok(config) => run::run(config, &arguments),
-        Err(diagnostics) => refuse(&diagnostics),
+        Err(diagnostics) => {
+            control_socket::turn_away();
+            refuse(&diagnostics)
+        }
     }
 }
 
