@@ -12,7 +12,7 @@ use super::wiring::Wiring;
 use crate::control::{present, types};
 use crate::decide::start_order::StartOrder;
 use crate::endpoint::Side;
-use crate::model::{Config, Event, EventDetail, Moment, Name, Subject};
+use crate::model::{Config, Event, EventDetail, Moment, Name, ProcessState, Subject};
 use crate::relay::{RelayThread, RouteHandle};
 use crate::supervise;
 use crate::sys::clock;
@@ -167,7 +167,11 @@ impl Daemon {
         let (Subject::Process(process), EventDetail::ProcessExited { .. }) = (&event.subject, &event.detail) else {
             return false;
         };
-        let down = |place: usize| !self.processes[place].snapshot().wanted_up;
+        // What is finished by its policy was not stopped by anybody.
+        let down = |place: usize| {
+            let process = self.processes[place].snapshot();
+            !process.wanted_up && process.state != ProcessState::Finished
+        };
         self.wiring.place(process).is_some_and(down) || self.stopping.borrow().is_some()
     }
 
