@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what the tests need beside cargo: strace, socat, setsid, setpriv, ps and the like, and PyPI's varlink client in a venv under
-# target/. Does nothing where it is all there. As root on Debian it installs; else it says what is missing and fails.
+# target/; then what the stories under a real systemd need (install-lab.sh). Does nothing where it is all there. As root on
+# Debian it installs; else it says what is missing and fails.
 set -eu
 cd "$(dirname "$0")/.."
 venv="${CARGO_TARGET_DIR:-target}/test-venv"
@@ -43,3 +44,5 @@ if ! "$venv/bin/python" -c 'import varlink' >/dev/null 2>&1; then
     python3 -m venv --clear "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check 'varlink==31.0.0'
 fi
+
+exec tests/install-lab.sh

@@ -1,0 +1,65 @@
+//! Stories under a real systemd: the shipped units in a container that is booted once. See docs/testing.md.
+//!
+//! `lab.rs` is the container, `service.rs` the installed service; the stories are one file a theme, run one after
+//! another. Peers, patterns and clients are those of `tests/functional/support`.
+
+#[path = "../functional/support/mod.rs"]
+#[expect(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "the half of the harness that is a daemon without systemd"
+)]
+mod support;
+
+mod ending;
+mod installing;
+mod lab;
+mod running;
+mod service;
+mod starting;
+mod variants;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Completion, Trial};
+
+use lab::{Lab, NoLab};
+
+/// A story's name and what it does with the booted container; it fails by panicking.
+type Story = (&'static str, fn(&Lab));
+
+const THEMES: &[(&str, &[Story])] = &[
+    ("installing", installing::STORIES),
+    ("starting", starting::STORIES),
+    ("running", running::STORIES),
+    ("ending", ending::STORIES),
+    ("variants", variants::STORIES),
+];
+
+fn main() -> ExitCode {
+    if let Some(part) = support::other_part() {
+        return part;
+    }
+    let stories = THEMES.iter().flat_map(|(theme, stories)| {
+        stories.iter().map(move |(name, story)| {
+            Trial::ignorable_test(format!("systemd_lab::{theme}::{name}"), move || match lab::booted() {
+                Ok(lab) => {
+                    story(lab);
+                    Ok(Completion::Completed)
+                }
+                Err(NoLab::Missing(why)) if std::env::var_os("CI").is_none() => {
+                    eprintln!("SKIPPED {name}: {why}");
+                    Ok(Completion::ignored_with(why))
+                }
+                Err(NoLab::Missing(why) | NoLab::Broken(why)) => Err(why.into()),
+            })
+        })
+    });
+    let mut arguments = Arguments::from_args();
+    // There is one sluiced.service in it.
+    arguments.test_threads = Some(1);
+    let conclusion = libtest_mimic::run(&arguments, stories.collect());
+    lab::shut_down();
+    conclusion.exit_code()
+}
