@@ -1,14 +1,17 @@
 #!/bin/sh
-# Installs what the stories under a real systemd need: systemd-nspawn, and a root file system of Debian 13 (systemd 257)
-# under target/, which is kept. Takes root, Debian and a network once; where one is missing it says so and fails.
+# Installs what the stories under a real systemd need: systemd-nspawn, and root file systems of Debian 13 (systemd 257) and
+# Debian 12 (252) under target/, which are kept. Takes root, Debian and a network once; where one is missing it says so and
+# fails.
 set -eu
 cd "$(dirname "$0")/.."
-suite=trixie
-root="${CARGO_TARGET_DIR:-target}/systemd-lab/$suite"
+roots="${CARGO_TARGET_DIR:-target}/systemd-lab"
 
 # Written last, so what was interrupted is begun anew. Raise the number when the list of packages changes.
 edition=1
-[ "$(cat "$root.edition" 2>/dev/null || true)" = "$edition" ] && command -v systemd-nspawn >/dev/null 2>&1 && exit 0
+is_made() {
+    [ "$(cat "$roots/$1.edition" 2>/dev/null || true)" = "$edition" ]
+}
+is_made trixie && is_made bookworm && command -v systemd-nspawn >/dev/null 2>&1 && exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     echo "install-lab: the stories under a real systemd need root on Debian" >&2
@@ -25,11 +28,14 @@ if [ -n "$missing" ]; then
     apt-get install -y -qq --no-install-recommends $missing >/dev/null
 fi
 
-echo "install-lab: making $root (some 20 s)"
-rm -rf "$root" "$root.edition"
-mkdir -p "$root"
-# It is nobody's system: no documentation, and no log file that has to reach the disk.
-mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus \
-    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-    --dpkgopt='path-exclude=/usr/share/locale/*' "$suite" "$root"
-echo "$edition" >"$root.edition"
+mkdir -p "$roots"
+for suite in trixie bookworm; do
+    is_made "$suite" && continue
+    echo "install-lab: making $roots/$suite (some 20 s)"
+    rm -rf "${roots:?}/$suite" "$roots/$suite.edition"
+    # Nobody lives there.
+    mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus \
+        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' "$suite" "$roots/$suite"
+    echo "$edition" >"$roots/$suite.edition"
+done

@@ -17,6 +17,8 @@ pub const STORIES: &[Story] = &[
 
 /// A consumer that does not read before it is let, behind a producer that has written more than its pipe takes.
 const IN_FLIGHT: &str = "
+    [daemon]
+    drain-timeout = \"30s\"
     [process.producer]
     command = [$PEER, \"write 120000\", \"hold\"]
     [process.consumer]
@@ -84,6 +86,7 @@ const CHILDREN: &str = "
     command = [$PEER, \"hold\"]
     [process.q]
     command = [\"sh\", \"-c\", \"trap '' TERM HUP; setsid sleep 1000 & wait\"]
+    stop-timeout = \"300ms\"
     ";
 
 fn comes_back_after(lab: &Lab, kill: &[&str]) {

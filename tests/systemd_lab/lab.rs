@@ -9,13 +9,20 @@ use std::sync::{Mutex, OnceLock};
 
 use crate::support::{Finished, output_of, program};
 
-/// Debian's name of the release in the container.
-const SUITE: &str = "trixie";
+/// Which systemd.
+#[derive(Clone, Copy, Debug)]
+pub enum Release {
+    /// systemd 257, of Debian 13.
+    Trixie,
+    /// systemd 252, of Debian 12: the oldest that the unit is for.
+    Bookworm,
+}
+
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 /// Where the scripted peer is in the container.
 pub const PEER: &str = "/opt/peer";
 
-static LAB: OnceLock<Result<Lab, NoLab>> = OnceLock::new();
+static LABS: [OnceLock<Result<Lab, NoLab>>; 2] = [OnceLock::new(), OnceLock::new()];
 
 /// Why there is no container.
 #[derive(Clone, Debug)]
@@ -33,16 +40,15 @@ pub struct Lab {
     keeper: Mutex<Child>,
 }
 
-/// The one container of this test run; why there is none, in words.
-pub fn booted() -> Result<&'static Lab, NoLab> {
-    LAB.get_or_init(boot).as_ref().map_err(Clone::clone)
+/// The one container of this test run with that systemd; why there is none, in words.
+pub fn booted(release: Release) -> Result<&'static Lab, NoLab> {
+    let lab = LABS[release as usize].get_or_init(|| boot(release));
+    lab.as_ref().map_err(Clone::clone)
 }
 
-/// Ends the container, and waits until nothing of it is left.
+/// Ends the containers, and waits until nothing of them is left.
 pub fn shut_down() {
-    if let Some(Ok(lab)) = LAB.get() {
-        end(lab);
-    }
+    LABS.iter().filter_map(|lab| lab.get()?.as_ref().ok()).for_each(end);
 }
 
 fn end(lab: &Lab) {
@@ -51,8 +57,12 @@ fn end(lab: &Lab) {
     let _ = keeper.wait();
 }
 
-fn boot() -> Result<Lab, NoLab> {
-    let lab = launch(&root()?).map_err(NoLab::Broken)?;
+fn boot(release: Release) -> Result<Lab, NoLab> {
+    let suite = match release {
+        Release::Trixie => "trixie",
+        Release::Bookworm => "bookworm",
+    };
+    let lab = launch(suite, &root(suite)?).map_err(NoLab::Broken)?;
     match lab.install() {
         Ok(()) => Ok(lab),
         Err(why) => {
@@ -63,9 +73,9 @@ fn boot() -> Result<Lab, NoLab> {
 }
 
 /// The root file system.
-fn root() -> Result<PathBuf, NoLab> {
+fn root(suite: &str) -> Result<PathBuf, NoLab> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    let root = Path::new(HERE).join(target).join("systemd-lab").join(SUITE);
+    let root = Path::new(HERE).join(target).join("systemd-lab").join(suite);
     if !nix::unistd::geteuid().is_root() {
         return Err(NoLab::Missing("a container needs root".to_owned()));
     }
@@ -76,9 +86,9 @@ fn root() -> Result<PathBuf, NoLab> {
     Ok(root)
 }
 
-fn launch(root: &Path) -> Result<Lab, String> {
+fn launch(suite: &str, root: &Path) -> Result<Lab, String> {
     let here = Path::new(HERE);
-    let name = format!("sluiced-lab-{}", std::process::id());
+    let name = format!("sluiced-{suite}-{}", std::process::id());
     let bind = |from: &Path, to: &str| format!("--bind-ro={}:{to}", from.display());
     let exe = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut keeper = Command::new(here.join("tests/systemd_lab/container.sh"))

@@ -15,6 +15,7 @@ mod support;
 mod ending;
 mod installing;
 mod lab;
+mod oldest;
 mod running;
 mod service;
 mod starting;
@@ -24,35 +25,41 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
-use lab::{Lab, NoLab};
+use lab::{Lab, NoLab, Release};
 
 /// A story's name and what it does with the booted container; it fails by panicking.
 type Story = (&'static str, fn(&Lab));
 
-const THEMES: &[(&str, &[Story])] = &[
-    ("installing", installing::STORIES),
-    ("starting", starting::STORIES),
-    ("running", running::STORIES),
-    ("ending", ending::STORIES),
-    ("variants", variants::STORIES),
+/// One file: its name, the systemd that it is for, and its stories.
+type Theme = (&'static str, Release, &'static [Story]);
+
+const THEMES: &[Theme] = &[
+    ("installing", Release::Trixie, installing::STORIES),
+    ("starting", Release::Trixie, starting::STORIES),
+    ("running", Release::Trixie, running::STORIES),
+    ("ending", Release::Trixie, ending::STORIES),
+    ("variants", Release::Trixie, variants::STORIES),
+    ("oldest", Release::Bookworm, oldest::STORIES),
 ];
 
 fn main() -> ExitCode {
     if let Some(part) = support::other_part() {
         return part;
     }
-    let stories = THEMES.iter().flat_map(|(theme, stories)| {
+    let stories = THEMES.iter().flat_map(|(theme, release, stories)| {
         stories.iter().map(move |(name, story)| {
-            Trial::ignorable_test(format!("systemd_lab::{theme}::{name}"), move || match lab::booted() {
-                Ok(lab) => {
-                    story(lab);
-                    Ok(Completion::Completed)
+            Trial::ignorable_test(format!("systemd_lab::{theme}::{name}"), move || {
+                match lab::booted(*release) {
+                    Ok(lab) => {
+                        story(lab);
+                        Ok(Completion::Completed)
+                    }
+                    Err(NoLab::Missing(why)) if std::env::var_os("CI").is_none() => {
+                        eprintln!("SKIPPED {name}: {why}");
+                        Ok(Completion::ignored_with(why))
+                    }
+                    Err(NoLab::Missing(why) | NoLab::Broken(why)) => Err(why.into()),
                 }
-                Err(NoLab::Missing(why)) if std::env::var_os("CI").is_none() => {
-                    eprintln!("SKIPPED {name}: {why}");
-                    Ok(Completion::ignored_with(why))
-                }
-                Err(NoLab::Missing(why) | NoLab::Broken(why)) => Err(why.into()),
             })
         })
     });

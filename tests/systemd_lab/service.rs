@@ -45,11 +45,14 @@ impl<'l> Service<'l> {
         service
     }
 
-    /// Another config, not yet looked at.
+    /// Another config, not yet looked at. Without a `[daemon]` of its own it gets a short `drain-timeout`.
     pub fn configure(&self, config: &str) {
         let peer = format!("{PEER:?}, {:?}", "@peer");
-        self.lab
-            .write("/etc/sluiced/sluiced.toml", &config.replace("$PEER", &peer));
+        let mut config = config.replace("$PEER", &peer);
+        if !config.contains("[daemon]") {
+            config.push_str("\n[daemon]\ndrain-timeout = \"1s\"\n");
+        }
+        self.lab.write("/etc/sluiced/sluiced.toml", &config);
     }
 
     /// A drop-in of the unit, until the end of the story.

@@ -1,0 +1,59 @@
+//! The same unit under systemd 252, which knows neither DelegateSubgroup= nor varlinkctl.
+
+use crate::Story;
+use crate::lab::Lab;
+use crate::service::{Service, UNIT};
+use crate::support::{Checker, Pattern};
+
+pub const STORIES: &[Story] = &[
+    ("what_252_does_not_know_is_one_line", what_252_does_not_know_is_one_line),
+    ("it_finds_its_cgroup_itself", it_finds_its_cgroup_itself),
+    ("its_watchdog_and_its_stop_work", its_watchdog_and_its_stop_work),
+];
+
+fn what_252_does_not_know_is_one_line(lab: &Lab) {
+    let version = lab.told(&["systemctl", "--version"]);
+    assert!(version.starts_with("systemd 252"), "{version}");
+    let verified = lab.run(&["systemd-analyze", "verify", UNIT, "sluiced.socket"]);
+    let told: Vec<&str> = verified.stderr.lines().collect();
+    assert_eq!(verified.code, 0, "{verified:#?}");
+    assert!(told.len() == 1 && told[0].contains("DelegateSubgroup"), "{told:#?}");
+}
+
+fn it_finds_its_cgroup_itself(lab: &Lab) {
+    let service = Service::started(lab, "[process.p]\ncommand = [$PEER, \"hold\"]\n");
+    service.wait_property("StatusText", "no routes; 1 process (1 ready)");
+    assert_eq!(service.cgroups(), ["process-p.1", "supervisor"]);
+    let supervisor = lab.told(&["cat", &format!("{}/supervisor/cgroup.procs", crate::service::CGROUP)]);
+    assert_eq!(supervisor.trim(), service.pid());
+    // READY, STATUS and WATCHDOG come from a process below the unit's cgroup.
+    service.systemctl(&["kill", "--kill-who=main", "-s", "KILL"]);
+    service.wait_property("NRestarts", "1");
+    service.wait_property("ActiveState", "active");
+    assert_eq!(service.cgroups(), ["process-p.1", "supervisor"]);
+}
+
+fn its_watchdog_and_its_stop_work(lab: &Lab) {
+    let service = Service::with(
+        lab,
+        "[process.p]\ncommand = [$PEER, \"write 50000\", \"hold\"]\n\
+         [route.a]\nfrom = \"process:p.stdout\"\nto = \"file:/var/lib/sluiced/old\"\n",
+    );
+    service.drop_in("[Service]\nWatchdogSec=2s\n");
+    service.start();
+    service.wait_until(
+        |service| service.route("a").destination(0),
+        "written",
+        |file| file.int("bytes") == 50_000,
+    );
+    let first = service.pid();
+    service.systemctl(&["kill", "--kill-who=main", "-s", "STOP"]);
+    service.wait_property("NRestarts", "1");
+    service.wait_property("ActiveState", "active");
+    assert_ne!(service.pid(), first);
+    service.systemctl(&["stop"]);
+    assert_eq!(service.property("Result"), "success");
+    let old = std::fs::read(lab.file("/var/lib/sluiced/old")).expect("the file");
+    let mut checker = Checker::new(Pattern::new(1));
+    checker.feed(&old[..50_000]);
+}
