@@ -45,4 +45,5 @@ if ! "$venv/bin/python" -c 'import varlink' >/dev/null 2>&1; then
     "$venv/bin/pip" install --quiet --disable-pip-version-check 'varlink==31.0.0'
 fi
 
-exec tests/install-lab.sh
+# A machine may have all else and yet no privilege for containers: then those stories say SKIPPED, in CI too.
+tests/install-lab.sh || echo "install-tools: no container with a real systemd: its stories will be SKIPPED" >&2

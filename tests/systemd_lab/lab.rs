@@ -27,9 +27,9 @@ static LABS: [OnceLock<Result<Lab, NoLab>>; 2] = [OnceLock::new(), OnceLock::new
 /// Why there is no container.
 #[derive(Clone, Debug)]
 pub enum NoLab {
-    /// The machine has not what it takes: stories are skipped.
+    /// The machine has not what it takes, or lets no container be: stories are skipped.
     Missing(String),
-    /// It should be there: stories fail.
+    /// The service cannot be installed in it: stories fail.
     Broken(String),
 }
 
@@ -62,7 +62,7 @@ fn boot(release: Release) -> Result<Lab, NoLab> {
         Release::Trixie => "trixie",
         Release::Bookworm => "bookworm",
     };
-    let lab = launch(suite, &root(suite)?).map_err(NoLab::Broken)?;
+    let lab = launch(suite, &root(suite)?).map_err(NoLab::Missing)?;
     match lab.install() {
         Ok(()) => Ok(lab),
         Err(why) => {
