@@ -4,9 +4,11 @@ use serde_json::json;
 
 use crate::Story;
 use crate::lab::Lab;
-use crate::service::Service;
+use crate::service::{Service, UNIT};
+use crate::support::until;
 
 pub const STORIES: &[Story] = &[
+    ("the_drop_ins_verify_without_a_word", the_drop_ins_verify_without_a_word),
     ("it_runs_as_a_user_made_for_it", it_runs_as_a_user_made_for_it),
     ("the_strict_variant_carries_bytes", the_strict_variant_carries_bytes),
     ("the_loose_variant_changes_users", the_loose_variant_changes_users),
@@ -14,6 +16,15 @@ pub const STORIES: &[Story] = &[
 
 const STRICT: &str = include_str!("../../systemd/sluiced.service.d/strict.conf");
 const LOOSE: &str = include_str!("../../systemd/sluiced.service.d/loose.conf");
+
+fn the_drop_ins_verify_without_a_word(lab: &Lab) {
+    for text in [STRICT, LOOSE] {
+        let service = Service::with(lab, "");
+        service.drop_in(text);
+        let verified = lab.run(&["systemd-analyze", "verify", UNIT]);
+        assert_eq!((verified.code, &*verified.stdout, &*verified.stderr), (0, "", ""));
+    }
+}
 
 fn identity(lab: &Lab, pid: u64) -> String {
     lab.told(&["stat", "-c", "%U", &format!("/proc/{pid}")])
@@ -32,6 +43,16 @@ fn it_runs_as_a_user_made_for_it(lab: &Lab) {
     let uid: u32 = uid.trim().parse().expect("a user id");
     assert!((61184..=65519).contains(&uid), "{uid}");
     lab.told(&["sluicectl", "status"]);
+    // What it wrote is where it was told to, and the next user's later.
+    service.wait_until(
+        |service| service.process("p"),
+        "ready",
+        |process| process.state() == "ready",
+    );
+    until(
+        || (std::fs::read(lab.file("/var/lib/sluiced/dynamic")).ok()? == b"one\n").then_some(()),
+        || "nothing in /var/lib/sluiced/dynamic".to_owned(),
+    );
 }
 
 /// Root, for `user` of a process.
