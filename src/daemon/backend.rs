@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
+use super::dispatch::is_closed;
 use super::state::Daemon;
 use super::wire;
 use crate::control::{Backend, Error, Subscription, types};
@@ -27,18 +28,20 @@ pub struct Control {
 }
 
 impl Control {
-    fn route(&self, name: &str) -> Result<&RouteHandle, Error> {
+    fn route(&self, name: &str) -> Result<RouteHandle, Error> {
         self.daemon
+            .plant()
             .route(name)
+            .cloned()
             .ok_or_else(|| Error::NoSuchRoute(name.to_owned()))
     }
 
-    fn processes(&self, name: &str) -> Result<Vec<usize>, Error> {
-        let places = self.daemon.processes_named(name);
-        if places.is_empty() {
+    fn processes(&self, name: &str) -> Result<Vec<Rc<supervise::Handle>>, Error> {
+        let processes = self.daemon.plant().processes_named(name);
+        if processes.is_empty() {
             Err(Error::NoSuchProcess(name.to_owned()))
         } else {
-            Ok(places)
+            Ok(processes)
         }
     }
 
@@ -58,14 +61,14 @@ impl Control {
     /// Tells each of the processes; whether anything changed.
     async fn tell_processes(
         &self,
-        places: &[usize],
+        processes: &[Rc<supervise::Handle>],
         command: impl Fn(oneshot::Sender<bool>) -> supervise::Command,
     ) -> Result<bool, Error> {
-        let answers: Vec<oneshot::Receiver<bool>> = places
+        let answers: Vec<oneshot::Receiver<bool>> = processes
             .iter()
-            .map(|place| {
+            .map(|process| {
                 let (reply, answer) = oneshot::channel();
-                self.daemon.processes[*place].send(command(reply));
+                process.send(command(reply));
                 answer
             })
             .collect();
@@ -77,23 +80,22 @@ impl Control {
     }
 
     /// One after the other: of many that come and go, there may be no moment at which all are there.
-    async fn wait_for(&self, places: &[usize], reached: impl Fn(&ProcessSnapshot) -> bool) {
-        for place in places {
-            let process = &self.daemon.processes[*place];
+    async fn wait_for(&self, processes: &[Rc<supervise::Handle>], reached: impl Fn(&ProcessSnapshot) -> bool) {
+        for process in processes {
             self.daemon.wait_until(|| reached(&process.snapshot())).await;
         }
     }
 
     /// Waits until each of the processes is ready, or was; an error when one will not be, or somebody stopped it before.
-    async fn wait_for_start(&self, places: &[usize]) -> Result<(), Error> {
+    async fn wait_for_start(&self, processes: &[Rc<supervise::Handle>]) -> Result<(), Error> {
         let underway = |process: &ProcessSnapshot| match process.state {
             ProcessState::Waiting | ProcessState::Starting | ProcessState::Stopping => true,
             ProcessState::BackingOff => !process.was_ready,
             ProcessState::Ready | ProcessState::Stopped | ProcessState::Finished | ProcessState::Failed => false,
         };
-        self.wait_for(places, |process| !underway(process)).await;
-        for place in places {
-            let snapshot = self.daemon.processes[*place].snapshot();
+        self.wait_for(processes, |process| !underway(process)).await;
+        for process in processes {
+            let snapshot = process.snapshot();
             let why = match (snapshot.state, snapshot.last_exit) {
                 (ProcessState::Failed, Some(exit)) => exit.to_string(),
                 (ProcessState::Failed, None) => "it failed".to_owned(),
@@ -109,17 +111,17 @@ impl Control {
     }
 
     /// Waits until each of the processes is down; an error when somebody starts one again, for then it may never be.
-    async fn wait_for_stop(&self, places: &[usize]) -> Result<(), Error> {
+    async fn wait_for_stop(&self, processes: &[Rc<supervise::Handle>]) -> Result<(), Error> {
         let down = |process: &ProcessSnapshot| {
             matches!(
                 process.state,
                 ProcessState::Stopped | ProcessState::Finished | ProcessState::Failed
             )
         };
-        self.wait_for(places, |process| down(process) || process.wanted_up)
+        self.wait_for(processes, |process| down(process) || process.wanted_up)
             .await;
-        let snapshots = places.iter().map(|place| self.daemon.processes[*place].snapshot());
-        match snapshots.into_iter().find(|process| !down(process)) {
+        let mut snapshots = processes.iter().map(|process| process.snapshot());
+        match snapshots.find(|process| !down(process)) {
             Some(up) => Err(Error::Failed(format!(
                 "process {}: somebody else has started it again",
                 up.id
@@ -137,13 +139,15 @@ impl Control {
     }
 
     fn status(&self) -> types::Status {
-        let daemon = &self.daemon;
+        let (daemon, plant) = (&self.daemon, self.daemon.plant());
         let mut routes: BTreeMap<String, u64> = BTreeMap::new();
-        for route in &daemon.routes {
-            *routes.entry(daemon.shown_state(route).as_str().to_owned()).or_default() += 1;
+        for route in &plant.routes {
+            *routes
+                .entry(daemon.shown_state(&plant, route).as_str().to_owned())
+                .or_default() += 1;
         }
         let mut processes: BTreeMap<String, u64> = BTreeMap::new();
-        for process in &daemon.processes {
+        for process in &plant.processes {
             *processes.entry(process.state().as_str().to_owned()).or_default() += 1;
         }
         let age = clock::now().usec_since(daemon.started_at);
@@ -153,7 +157,7 @@ impl Control {
             started_at_usec: clock::realtime_usec().saturating_sub(age),
             generation: 1,
             life: 1,
-            config_paths: daemon.config.files.iter().map(|file| shown_path(&file.path)).collect(),
+            config_paths: plant.config.files.iter().map(|file| shown_path(&file.path)).collect(),
             routes,
             processes,
             last_reload_error: None,
@@ -172,15 +176,14 @@ impl Control {
     }
 
     fn all_routes(&self) -> Vec<types::Route> {
-        self.daemon
-            .routes
-            .iter()
-            .map(|route| self.daemon.shown_route(route))
-            .collect()
+        let plant = self.daemon.plant();
+        let routes = plant.routes.iter();
+        routes.map(|route| self.daemon.shown_route(&plant, route)).collect()
     }
 
     fn all_processes(&self) -> Vec<types::Process> {
-        self.daemon.processes.iter().map(wire::process).collect()
+        let plant = self.daemon.plant();
+        plant.processes.iter().map(|process| wire::process(process)).collect()
     }
 }
 
@@ -203,23 +206,20 @@ impl Backend for Control {
 
     async fn list_routes(&self, name: Option<&str>) -> Result<Vec<types::Route>, Error> {
         let Some(name) = name else {
-            self.settle(self.daemon.routes.iter()).await;
+            self.settle(self.daemon.plant().routes.iter()).await;
             return Ok(self.all_routes());
         };
         let route = self.route(name)?;
-        self.settle(std::iter::once(route)).await;
-        Ok(vec![self.daemon.shown_route(route)])
+        self.settle(std::iter::once(&route)).await;
+        Ok(vec![self.daemon.shown_route(&self.daemon.plant(), &route)])
     }
 
     async fn list_processes(&self, name: Option<&str>) -> Result<Vec<types::Process>, Error> {
         let Some(name) = name else {
             return Ok(self.all_processes());
         };
-        let places = self.processes(name)?;
-        Ok(places
-            .into_iter()
-            .map(|place| wire::process(&self.daemon.processes[place]))
-            .collect())
+        let processes = self.processes(name)?;
+        Ok(processes.iter().map(|process| wire::process(process)).collect())
     }
 
     async fn pause_route(&self, name: &str) -> Result<bool, Error> {
@@ -228,16 +228,16 @@ impl Backend for Control {
 
     async fn resume_route(&self, name: &str) -> Result<bool, Error> {
         self.refuse_when_stopping()?;
-        let closed = self.daemon.place_of(name).filter(|route| self.daemon.is_closed(*route));
+        let closed = Some(self.route(name)?).filter(is_closed);
         let changed = self.tell_route(name, relay::Command::Resume).await?;
         if let Some(route) = closed.filter(|_| changed) {
-            self.daemon.tell_all_absent(route);
+            self.daemon.tell_all_absent(&route);
         }
         Ok(changed)
     }
 
     async fn drain_route(&self, name: &str, timeout: Option<Duration>, wait: bool) -> Result<bool, Error> {
-        let timeout = timeout.unwrap_or(self.daemon.config.daemon.drain_timeout);
+        let timeout = timeout.unwrap_or(self.daemon.plant().config.daemon.drain_timeout);
         let changed = if timeout.is_zero() {
             self.tell_route(name, |reply| relay::Command::Abort(CloseCause::Aborted, reply))
                 .await?
@@ -257,52 +257,52 @@ impl Backend for Control {
     }
 
     async fn start_process(&self, name: &str, wait: bool) -> Result<bool, Error> {
-        let places = self.processes(name)?;
+        let processes = self.processes(name)?;
         self.refuse_when_stopping()?;
-        let coming = self.daemon.expect(&places);
+        let coming = self.daemon.expect(&processes);
         let changed = self
-            .tell_processes(&places, |reply| supervise::Command::Start { reply })
+            .tell_processes(&processes, |reply| supervise::Command::Start { reply })
             .await?;
         drop(coming);
         if wait {
-            self.wait_for_start(&places).await?;
+            self.wait_for_start(&processes).await?;
         }
         Ok(changed)
     }
 
     async fn stop_process(&self, name: &str, wait: bool) -> Result<bool, Error> {
-        let places = self.processes(name)?;
+        let processes = self.processes(name)?;
         let changed = self
-            .tell_processes(&places, |reply| supervise::Command::Stop { reply })
+            .tell_processes(&processes, |reply| supervise::Command::Stop { reply })
             .await?;
         if wait {
-            self.wait_for_stop(&places).await?;
+            self.wait_for_stop(&processes).await?;
         }
         Ok(changed)
     }
 
     async fn restart_process(&self, name: &str, wait: bool) -> Result<bool, Error> {
-        let places = self.processes(name)?;
+        let processes = self.processes(name)?;
         self.refuse_when_stopping()?;
-        let coming = self.daemon.expect(&places);
+        let coming = self.daemon.expect(&processes);
         let changed = self
-            .tell_processes(&places, |reply| supervise::Command::Restart { reply })
+            .tell_processes(&processes, |reply| supervise::Command::Restart { reply })
             .await?;
         drop(coming);
         if wait {
-            self.wait_for_start(&places).await?;
+            self.wait_for_start(&processes).await?;
         }
         Ok(changed)
     }
 
     async fn signal_process(&self, name: &str, signal: &str) -> Result<(), Error> {
-        let places = self.processes(name)?;
+        let processes = self.processes(name)?;
         let number = signal_number(signal).ok_or_else(|| Error::InvalidParameter("signal".to_owned()))?;
-        let answers: Vec<oneshot::Receiver<Result<(), String>>> = places
+        let answers: Vec<oneshot::Receiver<Result<(), String>>> = processes
             .iter()
-            .map(|place| {
+            .map(|process| {
                 let (reply, answer) = oneshot::channel();
-                self.daemon.processes[*place].send(supervise::Command::Signal { number, reply });
+                process.send(supervise::Command::Signal { number, reply });
                 answer
             })
             .collect();
@@ -323,12 +323,13 @@ impl Backend for Control {
 
     async fn explain(&self, route: &str) -> Result<Vec<types::Cause>, Error> {
         self.route(route)?;
-        self.settle(self.daemon.routes.iter()).await;
+        self.settle(self.daemon.plant().routes.iter()).await;
         Ok(self.daemon.explain(route))
     }
 
     async fn get_config(&self) -> Result<Vec<types::ConfigFile>, Error> {
-        let files = self.daemon.config.files.iter();
+        let plant = self.daemon.plant();
+        let files = plant.config.files.iter();
         Ok(files
             .map(|file| types::ConfigFile {
                 path: shown_path(&file.path),
@@ -338,7 +339,7 @@ impl Backend for Control {
     }
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
-        self.settle(self.daemon.routes.iter()).await;
+        self.settle(self.daemon.plant().routes.iter()).await;
         let events = self.daemon.events.subscribe();
         let snapshot = types::Snapshot {
             status: self.status(),

@@ -1,11 +1,14 @@
 //! Carries word between supervisors, relays and those who listen.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use super::plant::Plant;
 use super::state::Daemon;
+use super::wiring::End;
 use crate::endpoint::{self, Side, ends::Lent};
 use crate::model::{EndpointSpec, ProcessId, ProcessState, RouteState};
-use crate::relay::{Command, Report};
+use crate::relay::{Command, DestinationCommand, Report, RouteHandle, SourceCommand};
 use crate::supervise::{self, Notice};
 
 const SIDES: [Side; 2] = [Side::Source, Side::Destination];
@@ -21,12 +24,12 @@ impl Daemon {
                 life,
                 end,
             } => {
-                let lent = Lent { life, end };
-                let output = self.wiring.outputs(&process).find(|(output, _)| *output == stream);
-                let input = self.wiring.inputs(&process).find(|(input, _)| *input == stream);
+                let (plant, lent) = (self.plant(), Lent { life, end });
+                let output = plant.wiring.outputs(&process).find(|(output, _)| *output == stream);
+                let input = plant.wiring.inputs(&process).find(|(input, _)| *input == stream);
                 match (output, input) {
-                    (Some((_, (route, i))), _) => self.routes[route].send(Command::LendSource(i, lent)),
-                    (None, Some((_, (route, i)))) => self.routes[route].send(Command::LendDestination(i, lent)),
+                    (Some((_, end)), _) => plant.tell_source(end, SourceCommand::Lend(lent)),
+                    (None, Some((_, end))) => plant.tell_destination(end, DestinationCommand::Lend(lent)),
                     // Not lent to anybody: the end is dropped.
                     (None, None) => {}
                 }
@@ -37,18 +40,13 @@ impl Daemon {
                 pid,
                 output_deadline: deadline,
             } => {
-                for (_, (route, source)) in self.wiring.outputs(&process) {
-                    let told = Command::SourceExited {
-                        source,
-                        life,
-                        pid,
-                        deadline,
-                    };
-                    self.routes[route].send(told);
-                    self.routes[route].send(Command::SourceDown(source, false));
+                let plant = self.plant();
+                for (_, end) in plant.wiring.outputs(&process) {
+                    plant.tell_source(end, SourceCommand::Exited { life, pid, deadline });
+                    plant.tell_source(end, SourceCommand::Down(false));
                 }
-                for (_, (route, i)) in self.wiring.inputs(&process) {
-                    self.routes[route].send(Command::DestinationDown(i, false, 0));
+                for (_, end) in plant.wiring.inputs(&process) {
+                    plant.tell_destination(end, DestinationCommand::Down(false, 0));
                 }
             }
             Notice::Ended {
@@ -64,15 +62,16 @@ impl Daemon {
     /// A failed process may be started by hand, so its streams wait; unless nobody is going to.
     fn process_ended(&self, process: &ProcessId, finished: bool, unread: &[(crate::model::Stream, u64)]) {
         let for_good = finished || self.exit_when_done || self.stopping.borrow().is_some();
-        for (_, (route, i)) in self.wiring.outputs(process) {
-            self.routes[route].send(Command::SourceDown(i, for_good));
+        let plant = self.plant();
+        for (_, end) in plant.wiring.outputs(process) {
+            plant.tell_source(end, SourceCommand::Down(for_good));
         }
-        for (stream, (route, i)) in self.wiring.inputs(process) {
+        for (stream, end) in plant.wiring.inputs(process) {
             let unread = unread
                 .iter()
                 .find(|(of, _)| *of == stream)
                 .map_or(0, |(_, bytes)| *bytes);
-            self.routes[route].send(Command::DestinationDown(i, for_good, unread));
+            plant.tell_destination(end, DestinationCommand::Down(for_good, unread));
         }
         self.note_ended(process);
         self.changed();
@@ -80,9 +79,9 @@ impl Daemon {
 
     fn process_changed(&self, process: &ProcessId) {
         let stopped = self
-            .wiring
-            .place(process)
-            .is_some_and(|place| self.processes[place].state() == ProcessState::Stopped);
+            .plant()
+            .process(process)
+            .is_some_and(|process| process.state() == ProcessState::Stopped);
         // While the daemon stops, it has told of its end for good, and that is not taken back.
         if stopped && self.stopping.borrow().is_none() {
             self.tell_down(process);
@@ -93,35 +92,26 @@ impl Daemon {
 
     /// A process that does not run and is not about to: its routes have tried it.
     pub fn tell_down(&self, process: &ProcessId) {
-        for (_, (route, i)) in self.wiring.outputs(process) {
-            self.routes[route].send(Command::SourceDown(i, false));
+        let plant = self.plant();
+        for (_, end) in plant.wiring.outputs(process) {
+            plant.tell_source(end, SourceCommand::Down(false));
         }
-        for (_, (route, i)) in self.wiring.inputs(process) {
-            self.routes[route].send(Command::DestinationDown(i, false, 0));
+        for (_, end) in plant.wiring.inputs(process) {
+            plant.tell_destination(end, DestinationCommand::Down(false, 0));
         }
     }
 
     /// A route tells something that must not be lost.
     pub fn hear_route(&self, report: Report) {
         match report {
-            Report::DestinationEnded {
-                route,
-                destination,
-                life,
-            } => {
-                let Some(handle) = self.route(route.as_str()) else {
-                    return;
-                };
-                let spec = &handle.spec.to[destination];
-                if let Some((process, stream)) = endpoint::stream_of(&spec.endpoint)
-                    && let Some(place) = self.wiring.place(process)
-                {
-                    self.processes[place].send(supervise::Command::InputEnded { stream, life });
+            Report::InputEnded { process, stream, life } => {
+                if let Some(process) = self.plant().process(&process) {
+                    process.send(supervise::Command::InputEnded { stream, life });
                 }
             }
             Report::KillGroup { process, life } => {
-                if let Some(place) = self.wiring.place(&process) {
-                    self.processes[place].send(supervise::Command::KillGroup { life });
+                if let Some(process) = self.plant().process(&process) {
+                    process.send(supervise::Command::KillGroup { life });
                 }
             }
             Report::Changed(_) => {}
@@ -132,69 +122,90 @@ impl Daemon {
     /// A process that had ended is started by hand: its routes are opened again. An end that was told and has not come
     /// yet is taken back first, so that it cannot come between this and what is lent next.
     fn revive_routes_of(&self, process: &ProcessId) {
-        let ends = self.wiring.outputs(process).chain(self.wiring.inputs(process));
-        let routes: BTreeSet<usize> = ends.map(|(_, (route, _))| route).collect();
-        let sides: Vec<(usize, Side)> = routes
+        let plant = self.plant();
+        let ends = plant.wiring.outputs(process).chain(plant.wiring.inputs(process));
+        let routes: BTreeSet<usize> = ends.map(|(_, end)| end.route).collect();
+        let waits_anew = |route: &RouteHandle, side| {
+            let side = (route.spec.name.clone(), side);
+            is_closed(route) || self.waits_anew.borrow().contains(&side)
+        };
+        let sides: Vec<(&RouteHandle, Side)> = routes
             .into_iter()
-            .flat_map(|route| SIDES.map(|side| (route, side)))
-            .filter(|(route, side)| self.is_closed(*route) || self.waits_anew.borrow().contains(&(*route, *side)))
+            .flat_map(|route| SIDES.map(|side| (&plant.routes[route], side)))
+            .filter(|(route, side)| waits_anew(route, *side))
             .collect();
         self.tell_down(process);
-        for (_, (route, i)) in self.wiring.outputs(process) {
-            self.routes[route].send(Command::ReviveSource(i));
+        for (_, end) in plant.wiring.outputs(process) {
+            plant.tell_source(end, SourceCommand::Revive);
         }
-        for (_, (route, i)) in self.wiring.inputs(process) {
-            self.routes[route].send(Command::ReviveDestination(i));
+        for (_, end) in plant.wiring.inputs(process) {
+            plant.tell_destination(end, DestinationCommand::Revive);
         }
         for (route, side) in sides {
-            self.tell_absent(route, side, self.wiring.place(process));
+            self.tell_absent(route, side, Some(process));
         }
-    }
-
-    /// Whether a route is closed, so that reopening it opens every end of it anew.
-    pub fn is_closed(&self, route: usize) -> bool {
-        self.routes[route].cell.with(|cell| cell.state == RouteState::Closed)
     }
 
     /// A closed route was reopened by hand.
-    pub fn tell_all_absent(&self, route: usize) {
+    pub fn tell_all_absent(&self, route: &RouteHandle) {
         for side in SIDES {
             self.tell_absent(route, side, None);
         }
     }
 
-    /// A reopened route waits for all of its processes anew (it was opened for the one at the place `revived`). Those
-    /// that have finished are not coming: where another end of the same side is there, it does not wait for them. Where
-    /// none is, it waits for the whole side: somebody may start that next, and then the others of it are told.
-    fn tell_absent(&self, route: usize, side: Side, revived: Option<usize>) {
+    /// A reopened route waits for all of its processes anew (it was opened for `revived`). Those that have finished are not
+    /// coming: where another end of the same side is there, it does not wait for them. Where none is, it waits for the
+    /// whole side: somebody may start that next, and then the others of it are told.
+    fn tell_absent(&self, route: &RouteHandle, side: Side, revived: Option<&ProcessId>) {
+        let plant = self.plant();
         let absent = |end: &EndpointSpec| {
-            let place = self.wiring.place(endpoint::stream_of(end)?.0)?;
-            match self.processes[place].state() {
-                _ if revived == Some(place) || self.is_coming(place) => None,
+            let process = plant.process(endpoint::stream_of(end)?.0)?;
+            match process.state() {
+                _ if revived == Some(process.id()) || self.is_coming(process.id()) => None,
                 ProcessState::Finished => Some(true),
                 ProcessState::Failed => Some(self.exit_when_done),
                 ProcessState::Stopped => Some(false),
                 _ => None,
             }
         };
-        let relay = &self.routes[route];
-        let ends: Vec<Option<bool>> = match side {
-            Side::Source => relay.spec.from.iter().map(|end| absent(&end.endpoint)).collect(),
-            Side::Destination => relay.spec.to.iter().map(|end| absent(&end.endpoint)).collect(),
+        let ends: Vec<&EndpointSpec> = match side {
+            Side::Source => route.spec.from.iter().map(|end| &end.endpoint).collect(),
+            Side::Destination => route.spec.to.iter().map(|end| &end.endpoint).collect(),
         };
-        let nobody = ends.iter().all(|absent| *absent == Some(true));
+        let absent: Vec<Option<bool>> = ends.iter().map(|end| absent(end)).collect();
+        let nobody = absent.iter().all(|absent| *absent == Some(true));
+        let whole = (route.spec.name.clone(), side);
         if nobody {
-            self.waits_anew.borrow_mut().insert((route, side));
+            self.waits_anew.borrow_mut().insert(whole);
         } else {
-            self.waits_anew.borrow_mut().remove(&(route, side));
+            self.waits_anew.borrow_mut().remove(&whole);
         }
-        for (i, absent) in ends.into_iter().enumerate() {
-            let for_good = absent.map(|for_good| for_good && !nobody);
-            match (for_good, side) {
-                (None, _) => {}
-                (Some(for_good), Side::Source) => relay.send(Command::SourceDown(i, for_good)),
-                (Some(for_good), Side::Destination) => relay.send(Command::DestinationDown(i, for_good, 0)),
-            }
+        for (end, absent) in std::iter::zip(ends, absent) {
+            let Some(for_good) = absent.map(|for_good| for_good && !nobody) else {
+                continue;
+            };
+            let name = end.to_string().into();
+            route.send(match side {
+                Side::Source => Command::Source(name, SourceCommand::Down(for_good)),
+                Side::Destination => Command::Destination(name, DestinationCommand::Down(for_good, 0)),
+            });
         }
+    }
+}
+
+/// Whether a route is closed, so that reopening it opens every end of it anew.
+pub(super) fn is_closed(route: &RouteHandle) -> bool {
+    route.cell.with(|cell| cell.state == RouteState::Closed)
+}
+
+impl Plant {
+    /// Tells the route of a process's output something about it.
+    fn tell_source(&self, end: &End, command: SourceCommand) {
+        self.routes[end.route].send(Command::Source(Arc::clone(&end.endpoint), command));
+    }
+
+    /// Tells the route of a process's input something about it.
+    fn tell_destination(&self, end: &End, command: DestinationCommand) {
+        self.routes[end.route].send(Command::Destination(Arc::clone(&end.endpoint), command));
     }
 }

@@ -9,8 +9,9 @@ impl Daemon {
     #[must_use]
     pub fn is_done(&self) -> bool {
         let finished = |state| matches!(state, ProcessState::Finished | ProcessState::Failed);
-        self.processes.iter().all(|process| finished(process.state()))
-            && self
+        let plant = self.plant();
+        plant.processes.iter().all(|process| finished(process.state()))
+            && plant
                 .routes
                 .iter()
                 .all(|route| route.cell.with(|cell| cell.state == RouteState::Closed))
@@ -19,13 +20,14 @@ impl Daemon {
     /// No process failed, no endpoint failed and no byte was lost.
     #[must_use]
     pub fn ended_well(&self) -> bool {
-        let processes = self.processes.iter().all(|process| {
+        let plant = self.plant();
+        let processes = plant.processes.iter().all(|process| {
             let snapshot = process.snapshot();
-            let spec = self.config.processes.iter().find(|spec| spec.name == snapshot.id.name);
+            let spec = plant.config.processes.iter().find(|spec| spec.name == snapshot.id.name);
             let success = |exit: &Exit| spec.is_some_and(|spec| is_success(spec, exit));
             snapshot.state != ProcessState::Failed && snapshot.last_exit.as_ref().is_none_or(success)
         });
-        let routes = self.routes.iter().all(|route| {
+        let routes = plant.routes.iter().all(|route| {
             route.cell.with(|cell| {
                 cell.sources
                     .iter()

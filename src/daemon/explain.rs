@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::plant::Plant;
 use super::state::Daemon;
 use super::wire;
 use crate::control::types;
@@ -16,11 +17,12 @@ use crate::sys::{pipe, process};
 impl Daemon {
     /// The causes of a route's state, root cause last; none where there is no such route.
     pub(super) fn explain(&self, name: &str) -> Vec<types::Cause> {
-        let Some(route) = self.routes.iter().position(|route| route.spec.name.as_str() == name) else {
+        let plant = self.plant();
+        let Some(route) = plant.routes.iter().position(|route| route.spec.name.as_str() == name) else {
             return Vec::new();
         };
         let clocks = wire::clocks();
-        let causes = why::explain(&self.around(route, clocks.now), &self.routes[route].spec.name);
+        let causes = why::explain(&self.around(&plant, route, clocks.now), &plant.routes[route].spec.name);
         let shown = causes.into_iter().map(|cause| types::Cause {
             subject: cause.subject.to_string(),
             text: cause.text,
@@ -30,18 +32,18 @@ impl Daemon {
     }
 
     /// Everything that is connected with a route, however far.
-    fn around(&self, route: usize, now: Moment) -> Plumbing {
+    fn around(&self, plant: &Plant, route: usize, now: Moment) -> Plumbing {
         let (mut routes, mut processes) = (BTreeSet::from([route]), BTreeSet::new());
         let mut to_visit = vec![route];
         while let Some(route) = to_visit.pop() {
-            for place in self.wiring.feeding[route].iter().chain(&self.wiring.fed[route]) {
+            for place in plant.wiring.feeding[route].iter().chain(&plant.wiring.fed[route]) {
                 if !processes.insert(*place) {
                     continue;
                 }
-                let id = &self.wiring.processes[*place];
-                for (_, (next, _)) in self.wiring.outputs(id).chain(self.wiring.inputs(id)) {
-                    if routes.insert(next) {
-                        to_visit.push(next);
+                let id = &plant.wiring.processes[*place];
+                for (_, end) in plant.wiring.outputs(id).chain(plant.wiring.inputs(id)) {
+                    if routes.insert(end.route) {
+                        to_visit.push(end.route);
                     }
                 }
             }
@@ -50,18 +52,18 @@ impl Daemon {
             now,
             routes: routes
                 .into_iter()
-                .map(|place| self.route_facts(&self.routes[place]))
+                .map(|place| self.route_facts(plant, &plant.routes[place]))
                 .collect(),
             processes: processes
                 .into_iter()
-                .map(|place| process_facts(&self.processes[place]))
+                .map(|place| process_facts(&plant.processes[place]))
                 .collect(),
         }
     }
 
-    fn route_facts(&self, route: &RouteHandle) -> RouteFacts {
+    fn route_facts(&self, plant: &Plant, route: &RouteHandle) -> RouteFacts {
         let mut shown = route.cell.read();
-        shown.state = self.shown(shown.state, route);
+        shown.state = self.shown(plant, shown.state, route);
         let sources = std::iter::zip(&route.spec.from, &shown.sources);
         let destinations = std::iter::zip(&route.spec.to, &shown.destinations);
         RouteFacts {

@@ -14,6 +14,7 @@ mod explain;
 mod journal;
 mod lock;
 mod log;
+mod plant;
 mod reopen;
 mod run;
 mod service;

@@ -51,22 +51,23 @@ impl Daemon {
     }
 
     /// Relays never block, so this is short.
-    async fn begin_reopening(&self) -> Vec<(&Name, Reopening)> {
+    async fn begin_reopening(&self) -> Vec<(Name, Reopening)> {
         let tell = |route: &RouteHandle| {
             let (reply, begun) = oneshot::channel();
             route.send(relay::Command::Reopen(reply));
             begun
         };
-        let told: Vec<_> = self
+        let plant = self.plant();
+        let told: Vec<_> = plant
             .routes
             .iter()
-            .map(|route| (&route.spec.name, tell(route)))
+            .map(|route| (route.spec.name.clone(), tell(route)))
             .collect();
         let mut begun = Vec::new();
         for (route, files) in told {
             // A route that has ended has no open file.
             let files = files.await.unwrap_or_default();
-            begun.extend(files.into_iter().map(|file| (route, file)));
+            begun.extend(files.into_iter().map(|file| (route.clone(), file)));
         }
         begun
     }

@@ -18,13 +18,14 @@ use super::arguments::Arguments;
 use super::backend::Control;
 use super::control_socket::{self, Passed};
 use super::lock::Lock;
+use super::plant::Plant;
 use super::state::Daemon;
 use super::wiring::Wiring;
 use super::{log, say, service};
 use crate::config;
 use crate::control::{Access, Limits, ListenError, Listener, Server};
 use crate::endpoint::ends::Taken;
-use crate::model::{Config, ProcessId, ProcessState};
+use crate::model::{Config, ProcessSpec, ProcessState};
 use crate::relay::{self, RelayThread, RouteHandle};
 use crate::supervise::{self, Cgroups, Orphans};
 use crate::sys::{self, clock};
@@ -161,7 +162,7 @@ async fn live(
     hang_up.cancel();
     // A server that failed has said so.
     let _ = server.await;
-    for route in &daemon.routes {
+    for route in &daemon.plant().routes {
         route.send(relay::Command::Stop);
     }
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -220,26 +221,23 @@ async fn start(
         .map(|(route, thread)| thread.relay(Arc::new(route.clone())))
         .collect();
     begun(&threads, &routes).await;
-    let wiring = Wiring::new(&config);
+    let ids = config.processes.iter().flat_map(ProcessSpec::ids).collect();
+    let wiring = Wiring::new(ids, config.routes.iter());
     let mut processes = Vec::new();
     for spec in &config.processes {
         let spec = Arc::new(spec.clone());
         for id in spec.ids() {
             let wired = wiring.of_process(&id);
             let (spec, notices, cgroups) = (Arc::clone(&spec), notices.clone(), cgroups.clone());
-            processes.push(supervise::start(spec, id, wired, notices, cgroups));
+            processes.push(Rc::new(supervise::start(spec, id, wired, notices, cgroups)));
         }
     }
-    let daemon = Rc::new(Daemon::new(config, exit_when_done, wiring, threads, routes, processes));
-    let down = |process: &&supervise::Handle| matches!(process.state(), ProcessState::Stopped | ProcessState::Waiting);
-    let stopped: Vec<ProcessId> = daemon
-        .processes
-        .iter()
-        .filter(down)
-        .map(|process| process.id().clone())
-        .collect();
-    for process in &stopped {
-        daemon.tell_down(process);
+    let plant = Plant::new(Rc::new(config), routes, processes);
+    let daemon = Rc::new(Daemon::new(plant, exit_when_done, threads));
+    for process in &daemon.plant().processes {
+        if matches!(process.state(), ProcessState::Stopped | ProcessState::Waiting) {
+            daemon.tell_down(process.id());
+        }
     }
     daemon.start_waiting();
     Ok((daemon, relayed))
@@ -270,7 +268,8 @@ async fn hear_orphans(daemon: Rc<Daemon>, orphans: Option<Orphans>, no_more: Can
     loop {
         tokio::select! {
             (orphan, owner) = orphans.next() => {
-                let mut processes = daemon.processes.iter();
+                let plant = daemon.plant();
+                let mut processes = plant.processes.iter();
                 if let Some(process) = processes.find(|process| process.id().to_string() == owner) {
                     process.send(supervise::Command::Orphaned(orphan));
                 }

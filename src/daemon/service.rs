@@ -89,16 +89,13 @@ async fn within<T>(time: Duration, answer: impl Future<Output = T>) -> Option<T>
 
 /// One line that says what `sluicectl status` says.
 fn status(daemon: &Daemon) -> String {
-    let routes: Vec<RouteState> = daemon
+    let plant = daemon.plant();
+    let routes: Vec<RouteState> = plant
         .routes
         .iter()
         .map(|route| route.cell.with(|cell| cell.state))
         .collect();
-    let processes: Vec<ProcessState> = daemon
-        .processes
-        .iter()
-        .map(|process| process.snapshot().state)
-        .collect();
+    let processes: Vec<ProcessState> = plant.processes.iter().map(|process| process.snapshot().state).collect();
     format!(
         "{}; {}",
         counted(routes, "route", RouteState::as_str),

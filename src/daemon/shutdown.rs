@@ -28,7 +28,7 @@ pub struct Stopping {
 impl Daemon {
     /// A process has told that it will not run again.
     pub fn note_ended(&self, process: &ProcessId) {
-        if let (Some(stopping), Some(place)) = (&mut *self.stopping.borrow_mut(), self.wiring.place(process)) {
+        if let (Some(stopping), Some(place)) = (&mut *self.stopping.borrow_mut(), self.plant().wiring.place(process)) {
             stopping.ended[place] = true;
         }
     }
@@ -38,24 +38,25 @@ impl Daemon {
         tokio::pin!(hurry);
         self.tell_own(EventDetail::Stopping);
         super::service::stopping();
-        let (now, time) = (clock::now(), self.config.daemon.drain_timeout);
+        let plant = self.plant();
+        let (now, time) = (clock::now(), plant.config.daemon.drain_timeout);
         let deadline = now + time;
         *self.stopping.borrow_mut() = Some(Stopping {
             deadline,
             halfway: now + time / 2,
             // One that has finished by itself has told so already.
-            ended: self
+            ended: plant
                 .processes
                 .iter()
                 .map(|process| process.snapshot().state == ProcessState::Finished)
                 .collect(),
-            asked: vec![false; self.processes.len()],
-            draining: vec![false; self.routes.len()],
+            asked: vec![false; plant.processes.len()],
+            draining: vec![false; plant.routes.len()],
         });
-        for process in &self.processes {
+        for process in &plant.processes {
             process.send(Command::BeginShutdown);
         }
-        let order = self.wiring.stop_order();
+        let order = plant.wiring.stop_order();
         let hurried = tokio::select! {
             () = self.drain(&order) => false,
             () = clock::sleep_until(deadline) => {
@@ -100,20 +101,21 @@ impl Daemon {
     }
 
     fn step(&self, order: &StopOrder) {
+        let plant = self.plant();
         let mut stopping = self.stopping.borrow_mut();
         let Some(stopping) = &mut *stopping else { return };
         let is_down = |place: usize| stopping.ended[place];
         for place in order.to_ask(is_down) {
             if !std::mem::replace(&mut stopping.asked[place], true) {
-                self.processes[place].send(Command::Shutdown { kill: false });
+                plant.processes[place].send(Command::Shutdown { kill: false });
             }
         }
         // A producer may write a FIFO by its name, of which nothing is known here: FIFOs are drained when the producers are
         // down, but not so late that no time is left for it.
-        let producers_down = (0..self.processes.len()).all(|place| order.is_fed(place) || stopping.ended[place]);
+        let producers_down = (0..plant.processes.len()).all(|place| order.is_fed(place) || stopping.ended[place]);
         let fifos_too = producers_down || clock::now() >= stopping.halfway;
-        for (place, route) in self.routes.iter().enumerate() {
-            let feeding = &self.wiring.feeding[place];
+        for (place, route) in plant.routes.iter().enumerate() {
+            let feeding = &plant.wiring.feeding[place];
             let fed_no_more = feeding.iter().all(|process| stopping.ended[*process]);
             if fed_no_more
                 && (fifos_too || !feeding.is_empty())
@@ -133,6 +135,7 @@ impl Daemon {
             .is_some_and(|stopping| stopping.ended.iter().all(|ended| *ended));
         ended
             && self
+                .plant()
                 .routes
                 .iter()
                 .all(|route| route.cell.with(|cell| cell.state == RouteState::Closed))
@@ -141,11 +144,12 @@ impl Daemon {
     /// The deadline has come, or everything is over: drops what is left, and ends the processes.
     async fn end(&self, hurried: bool, mut hurry: std::pin::Pin<&mut impl Future<Output = ()>>) {
         self.abort_routes();
-        for process in &self.processes {
+        let plant = self.plant();
+        for process in &plant.processes {
             process.send(Command::Shutdown { kill: hurried });
         }
         let all_over = async {
-            for process in &self.processes {
+            for process in &plant.processes {
                 process.stopped().await;
             }
             self.wait_until(|| self.is_over()).await;
@@ -156,7 +160,7 @@ impl Daemon {
                 () = &mut all_over => return,
                 () = &mut hurry => {}
             }
-            for process in &self.processes {
+            for process in &plant.processes {
                 process.send(Command::Shutdown { kill: true });
             }
         }
@@ -169,11 +173,11 @@ impl Daemon {
             route.send(relay::Command::Abort(CloseCause::DrainTimeout, reply));
             answer
         };
-        self.routes.iter().map(abort).collect()
+        self.plant().routes.iter().map(abort).collect()
     }
 
     fn count_losses(&self) {
-        for route in &self.routes {
+        for route in &self.plant().routes {
             let snapshot = route.cell.read();
             let dropped: u64 = snapshot
                 .destinations

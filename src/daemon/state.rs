@@ -3,17 +3,18 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::{broadcast, watch};
 
+use super::plant::Plant;
 use super::shutdown::Stopping;
-use super::wiring::Wiring;
 use crate::control::{present, types};
 use crate::decide::start_order::StartOrder;
 use crate::endpoint::Side;
-use crate::model::{Config, Event, EventDetail, Moment, Name, ProcessState, Subject};
-use crate::relay::{RelayThread, RouteHandle};
+use crate::model::{Event, EventDetail, Moment, Name, ProcessId, ProcessState, Subject};
+use crate::relay::RelayThread;
 use crate::supervise;
 use crate::sys::clock;
 
@@ -22,19 +23,11 @@ const RING: usize = 1024;
 
 /// The control plane. All of it lives on one thread.
 pub struct Daemon {
-    /// As running.
-    pub config: Config,
+    plant: RefCell<Rc<Plant>>,
     /// `--exit-when-done`
     pub exit_when_done: bool,
     /// When this life began.
     pub started_at: Moment,
-    /// In config order.
-    pub routes: Vec<RouteHandle>,
-    places: HashMap<Name, usize>,
-    /// In config order.
-    pub processes: Vec<supervise::Handle>,
-    /// Which stream belongs where.
-    pub wiring: Wiring,
     /// The threads that own the routes.
     pub threads: Vec<RelayThread>,
     /// To every Monitor.
@@ -44,9 +37,9 @@ pub struct Daemon {
     /// As long as a process waits for those that it feeds.
     pub start_order: RefCell<Option<StartOrder>>,
     /// The sides of reopened routes of which nobody has come yet.
-    pub waits_anew: RefCell<HashSet<(usize, Side)>>,
+    pub waits_anew: RefCell<HashSet<(Name, Side)>>,
     /// The processes that somebody starts just now, and how many do.
-    coming: RefCell<HashMap<usize, usize>>,
+    coming: RefCell<HashMap<ProcessId, usize>>,
     /// Counts the changes that somebody may wait for.
     changes: watch::Sender<u64>,
     sequence: Cell<u64>,
@@ -55,28 +48,12 @@ pub struct Daemon {
 impl Daemon {
     /// A control plane over what was started.
     #[must_use]
-    pub fn new(
-        config: Config,
-        exit_when_done: bool,
-        wiring: Wiring,
-        threads: Vec<RelayThread>,
-        routes: Vec<RouteHandle>,
-        processes: Vec<supervise::Handle>,
-    ) -> Daemon {
-        let places = routes
-            .iter()
-            .enumerate()
-            .map(|(place, route)| (route.spec.name.clone(), place))
-            .collect();
-        let start_order = RefCell::new(Some(StartOrder::new(&wiring.stop_order(), processes.len())));
+    pub fn new(plant: Plant, exit_when_done: bool, threads: Vec<RelayThread>) -> Daemon {
+        let start_order = RefCell::new(Some(StartOrder::new(&plant.wiring.stop_order(), plant.processes.len())));
         Daemon {
-            config,
+            plant: RefCell::new(Rc::new(plant)),
             exit_when_done,
             started_at: clock::now(),
-            routes,
-            places,
-            processes,
-            wiring,
             threads,
             events: broadcast::Sender::new(RING),
             stopping: RefCell::new(None),
@@ -88,43 +65,25 @@ impl Daemon {
         }
     }
 
-    /// The route of this name.
+    /// What runs.
     #[must_use]
-    pub fn route(&self, name: &str) -> Option<&RouteHandle> {
-        self.place_of(name).map(|place| &self.routes[place])
-    }
-
-    /// Where the route of this name stands.
-    #[must_use]
-    pub fn place_of(&self, name: &str) -> Option<usize> {
-        let name = Name::new(name).ok()?;
-        self.places.get(&name).copied()
-    }
-
-    /// The processes that a name means: `NAME@I`, or `NAME` with all its instances.
-    #[must_use]
-    pub fn processes_named(&self, name: &str) -> Vec<usize> {
-        let matches = |process: &supervise::Handle| {
-            let id = process.id();
-            id.to_string() == name || (id.instance.is_some() && id.name.as_str() == name)
-        };
-        (0..self.processes.len())
-            .filter(|place| matches(&self.processes[*place]))
-            .collect()
+    pub fn plant(&self) -> Rc<Plant> {
+        Rc::clone(&self.plant.borrow())
     }
 
     /// Until the guard goes, these processes count as coming, whatever their state still says.
-    pub fn expect<'d>(&'d self, places: &'d [usize]) -> Coming<'d> {
+    pub fn expect<'d>(&'d self, processes: &'d [Rc<supervise::Handle>]) -> Coming<'d> {
         let mut coming = self.coming.borrow_mut();
-        for place in places {
-            *coming.entry(*place).or_default() += 1;
+        for process in processes {
+            *coming.entry(process.id().clone()).or_default() += 1;
         }
-        Coming { daemon: self, places }
+        let daemon = self;
+        Coming { daemon, processes }
     }
 
     /// Whether somebody starts this process just now.
-    pub fn is_coming(&self, place: usize) -> bool {
-        self.coming.borrow().contains_key(&place)
+    pub fn is_coming(&self, process: &ProcessId) -> bool {
+        self.coming.borrow().contains_key(process)
     }
 
     /// Something has changed that somebody may wait for.
@@ -168,11 +127,10 @@ impl Daemon {
             return false;
         };
         // What is finished by its policy was not stopped by anybody.
-        let down = |place: usize| {
-            let process = self.processes[place].snapshot();
-            !process.wanted_up && process.state != ProcessState::Finished
+        let down = |process: &Rc<supervise::Handle>| {
+            process.look(|process| !process.wanted_up && process.state != ProcessState::Finished)
         };
-        self.wiring.place(process).is_some_and(down) || self.stopping.borrow().is_some()
+        self.plant().process(process).is_none_or(down) || self.stopping.borrow().is_some()
     }
 
     /// Tells an event of the daemon itself.
@@ -211,17 +169,17 @@ impl Daemon {
 /// Somebody starts these processes.
 pub struct Coming<'d> {
     daemon: &'d Daemon,
-    places: &'d [usize],
+    processes: &'d [Rc<supervise::Handle>],
 }
 
 impl Drop for Coming<'_> {
     fn drop(&mut self) {
         let mut coming = self.daemon.coming.borrow_mut();
-        for place in self.places {
-            if let Some(count) = coming.get_mut(place) {
+        for process in self.processes {
+            if let Some(count) = coming.get_mut(process.id()) {
                 *count -= 1;
                 if *count == 0 {
-                    coming.remove(place);
+                    coming.remove(process.id());
                 }
             }
         }

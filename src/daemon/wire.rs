@@ -7,6 +7,7 @@ use crate::relay::RouteHandle;
 use crate::supervise;
 use crate::sys::{clock, pipe, poll};
 
+use super::plant::Plant;
 use super::state::Daemon;
 
 /// This instant on both clocks.
@@ -19,11 +20,11 @@ pub(super) fn clocks() -> present::Clocks {
 
 impl Daemon {
     /// A route as it is now.
-    pub(super) fn shown_route(&self, route: &RouteHandle) -> types::Route {
+    pub(super) fn shown_route(&self, plant: &Plant, route: &RouteHandle) -> types::Route {
         let clocks = clocks();
         let snapshot = route.cell.read();
         let mut shown = present::route(&snapshot, clocks);
-        shown.state = self.shown(snapshot.state, route).as_str().to_owned();
+        shown.state = self.shown(plant, snapshot.state, route).as_str().to_owned();
         shown.paused_usec += snapshot.paused_since.map_or(0, |since| clocks.now.usec_since(since));
         for (source, shown) in std::iter::zip(&snapshot.sources, &mut shown.sources) {
             ask_source(source, shown);
@@ -35,28 +36,26 @@ impl Daemon {
     }
 
     /// The state of a route as shown.
-    pub(super) fn shown_state(&self, route: &RouteHandle) -> RouteState {
-        self.shown(route.cell.with(|cell| cell.state), route)
+    pub(super) fn shown_state(&self, plant: &Plant, route: &RouteHandle) -> RouteState {
+        self.shown(plant, route.cell.with(|cell| cell.state), route)
     }
 
     /// `opening` also while one of its processes starts.
-    pub(super) fn shown(&self, state: RouteState, route: &RouteHandle) -> RouteState {
+    pub(super) fn shown(&self, plant: &Plant, state: RouteState, route: &RouteHandle) -> RouteState {
         match state {
-            RouteState::Paused | RouteState::Flowing if self.waits_for_a_process(route) => RouteState::Opening,
+            RouteState::Paused | RouteState::Flowing if waits_for_a_process(plant, route) => RouteState::Opening,
             state => state,
         }
     }
+}
 
-    fn waits_for_a_process(&self, route: &RouteHandle) -> bool {
-        let sources = route.spec.from.iter().map(|source| &source.endpoint);
-        let ends = sources.chain(route.spec.to.iter().map(|destination| &destination.endpoint));
-        ends.filter_map(endpoint::stream_of).any(|(process, _)| {
-            self.wiring.place(process).is_some_and(|place| {
-                let state = self.processes[place].state();
-                matches!(state, ProcessState::Starting | ProcessState::Waiting)
-            })
-        })
-    }
+fn waits_for_a_process(plant: &Plant, route: &RouteHandle) -> bool {
+    let sources = route.spec.from.iter().map(|source| &source.endpoint);
+    let ends = sources.chain(route.spec.to.iter().map(|destination| &destination.endpoint));
+    ends.filter_map(endpoint::stream_of).any(|(process, _)| {
+        let starts = |state| matches!(state, ProcessState::Starting | ProcessState::Waiting);
+        plant.process(process).is_some_and(|process| starts(process.state()))
+    })
 }
 
 /// What stands in a source and whether its peer is there is asked of the kernel now: a paused source is not watched.

@@ -1,16 +1,23 @@
 //! Which stream of which process belongs to which end of which route.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::decide::stop_order::StopOrder;
 use crate::endpoint;
-use crate::model::{Config, ProcessId, Stream};
+use crate::model::{ProcessId, RouteSpec, Stream};
 use crate::supervise;
 
-/// An end of a route: (place of the route, place of the endpoint in its list).
-pub type End = (usize, usize);
+/// An end of a route.
+#[derive(Clone, Debug)]
+pub struct End {
+    /// The place of the route.
+    pub route: usize,
+    /// Which of its endpoints, as shown.
+    pub endpoint: Arc<str>,
+}
 
-/// The config's graph, by places.
+/// The graph of what runs, by places.
 #[derive(Debug, Default)]
 pub struct Wiring {
     /// The children, in config order.
@@ -25,14 +32,9 @@ pub struct Wiring {
 }
 
 impl Wiring {
-    /// Reads the graph off a config.
+    /// Reads the graph off the routes.
     #[must_use]
-    pub fn new(config: &Config) -> Wiring {
-        let processes: Vec<ProcessId> = config
-            .processes
-            .iter()
-            .flat_map(crate::model::ProcessSpec::ids)
-            .collect();
+    pub fn new<'r>(processes: Vec<ProcessId>, routes: impl Iterator<Item = &'r RouteSpec>) -> Wiring {
         let places = processes
             .iter()
             .cloned()
@@ -44,25 +46,29 @@ impl Wiring {
             places,
             ..Wiring::default()
         };
-        for (place, route) in config.routes.iter().enumerate() {
+        for (place, route) in routes.enumerate() {
+            let end = |endpoint: &crate::model::EndpointSpec| End {
+                route: place,
+                endpoint: endpoint.to_string().into(),
+            };
             let (mut feeding, mut fed) = (Vec::new(), Vec::new());
-            for (i, source) in route.from.iter().enumerate() {
+            for source in &route.from {
                 if let Some((process, stream)) = endpoint::stream_of(&source.endpoint) {
                     wiring
                         .outputs
                         .entry(process.clone())
                         .or_default()
-                        .push((stream, (place, i)));
+                        .push((stream, end(&source.endpoint)));
                     feeding.extend(wiring.places.get(process));
                 }
             }
-            for (i, destination) in route.to.iter().enumerate() {
+            for destination in &route.to {
                 if let Some((process, stream)) = endpoint::stream_of(&destination.endpoint) {
                     wiring
                         .inputs
                         .entry(process.clone())
                         .or_default()
-                        .push((stream, (place, i)));
+                        .push((stream, end(&destination.endpoint)));
                     fed.extend(wiring.places.get(process));
                 }
             }
@@ -79,13 +85,15 @@ impl Wiring {
     }
 
     /// The outputs of a process that routes take, and where they end.
-    pub fn outputs(&self, process: &ProcessId) -> impl Iterator<Item = (Stream, End)> {
-        self.outputs.get(process).into_iter().flatten().copied()
+    pub fn outputs(&self, process: &ProcessId) -> impl Iterator<Item = (Stream, &End)> {
+        let ends = self.outputs.get(process).into_iter().flatten();
+        ends.map(|(stream, end)| (*stream, end))
     }
 
     /// The inputs of a process that routes feed, and where they begin.
-    pub fn inputs(&self, process: &ProcessId) -> impl Iterator<Item = (Stream, End)> {
-        self.inputs.get(process).into_iter().flatten().copied()
+    pub fn inputs(&self, process: &ProcessId) -> impl Iterator<Item = (Stream, &End)> {
+        let ends = self.inputs.get(process).into_iter().flatten();
+        ends.map(|(stream, end)| (*stream, end))
     }
 
     /// What the supervisor is told of it.

@@ -80,12 +80,7 @@ impl RelayedRoute {
         let subject = Subject::Endpoint(self.spec.name.clone(), destination.name.clone());
         let text = destination.failure.take();
         if let Some(life) = destination.kind.lent_life() {
-            let route = self.spec.name.clone();
-            self.reports.report(Report::DestinationEnded {
-                route,
-                destination: i,
-                life,
-            });
+            self.report_ended_input(i, life);
         }
         self.event(
             subject,
@@ -96,6 +91,17 @@ impl RelayedRoute {
                 text,
             },
         );
+    }
+
+    /// The process of a destination is to see the end of its input.
+    pub(super) fn report_ended_input(&self, i: usize, life: u64) {
+        if let Some((process, stream)) = crate::endpoint::stream_of(&self.spec.to[i].endpoint) {
+            self.reports.report(Report::InputEnded {
+                process: process.clone(),
+                stream,
+                life,
+            });
+        }
     }
 
     /// Counts and tells the pauses that are worth it.

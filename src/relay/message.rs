@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::endpoint::ends::{Lent, Reopened};
-use crate::model::{CloseCause, Event, Moment, Name, ProcessId};
+use crate::model::{CloseCause, Event, Moment, Name, ProcessId, Stream};
 
 /// Events that a relay thread may be ahead of the control plane.
 const RING: usize = 1024;
 
-/// What a route is told. Numbers are places in the config's `from` and `to`.
+/// What a route is told.
 #[derive(Debug)]
 pub enum Command {
     /// The operator pauses; whether that changed anything.
@@ -24,14 +24,21 @@ pub enum Command {
     Abort(CloseCause, oneshot::Sender<bool>),
     /// Open the files anew; answered at once with those that are being opened.
     Reopen(oneshot::Sender<Vec<Reopening>>),
-    /// A process lends the output of its next life.
-    LendSource(usize, Lent),
-    /// A process lends its input.
-    LendDestination(usize, Lent),
+    /// Of one of its sources, named as it is shown. Said of one that is not in the route (any more) it means nothing.
+    Source(Arc<str>, SourceCommand),
+    /// The same of a destination.
+    Destination(Arc<str>, DestinationCommand),
+    /// The daemon ends.
+    Stop,
+}
+
+/// What a route is told of a process's output.
+#[derive(Debug)]
+pub enum SourceCommand {
+    /// The process lends the output of its next life.
+    Lend(Lent),
     /// The process of that life has exited; its output is to be at its end by the deadline.
-    SourceExited {
-        /// Which source.
-        source: usize,
+    Exited {
         /// Which life.
         life: u64,
         /// Its process id.
@@ -39,16 +46,22 @@ pub enum Command {
         /// When its group is killed, if it is not.
         deadline: Moment,
     },
-    /// The process of a source does not run, and no start is due; or (true) never will again.
-    SourceDown(usize, bool),
-    /// The same of a destination, with the bytes left unread in the pipe that was kept for it.
-    DestinationDown(usize, bool, u64),
-    /// The process of a source was started again after it had finished.
-    ReviveSource(usize),
-    /// The process of a destination was started again after it had finished.
-    ReviveDestination(usize),
-    /// The daemon ends.
-    Stop,
+    /// The process does not run, and no start is due; or (true) never will again.
+    Down(bool),
+    /// The process was started again after it had finished.
+    Revive,
+}
+
+/// What a route is told of a process's input.
+#[derive(Debug)]
+pub enum DestinationCommand {
+    /// The process lends its input.
+    Lend(Lent),
+    /// The process does not run, and no start is due; or (true) never will again, with the bytes left unread in the pipe
+    /// that was kept for it.
+    Down(bool, u64),
+    /// The process was started again after it had finished.
+    Revive,
 }
 
 /// A destination that is being opened anew.
@@ -64,11 +77,11 @@ pub struct Reopening {
 #[derive(Debug)]
 pub enum Report {
     /// A destination has ended: its process's input is closed for good.
-    DestinationEnded {
-        /// Of which route.
-        route: Name,
-        /// Which one.
-        destination: usize,
+    InputEnded {
+        /// Whose.
+        process: ProcessId,
+        /// Which.
+        stream: Stream,
         /// With which life of the process its end was lent.
         life: u64,
     },

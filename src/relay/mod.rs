@@ -22,5 +22,5 @@ mod turn;
 mod wait;
 
 pub use cell::{RouteCell, Turn};
-pub use message::{Command, Notices, Reopening, Report, Reports, reports};
+pub use message::{Command, DestinationCommand, Notices, Reopening, Report, Reports, SourceCommand, reports};
 pub use thread::{RelayThread, RouteHandle};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::destination::Destination;
-use super::message::{Command, Reopening, Report};
+use super::message::{Command, DestinationCommand, Reopening, SourceCommand};
 use super::route::RelayedRoute;
 use crate::decide::route::{DestinationPhase, Event, SourcePhase};
 use crate::endpoint::ends::Lent;
@@ -28,34 +28,50 @@ impl RelayedRoute {
             Command::Reopen(reply) => {
                 let _ = reply.send(self.reopen());
             }
-            Command::LendSource(i, lent) => {
-                self.sources[i].put_away_what_is_empty();
-                self.sources[i].kind.lend(lent);
+            Command::Source(name, command) => {
+                if let Some(i) = self.sources.iter().position(|source| source.name == name) {
+                    self.obey_of_source(i, command);
+                }
             }
-            Command::LendDestination(i, lent) => self.lend_destination(i, lent),
-            Command::SourceExited {
-                source,
-                life,
-                pid,
-                deadline,
-            } => {
-                self.sources[source].kind.exited(life, pid, deadline);
-                self.drain_to_end(source);
+            Command::Destination(name, command) => {
+                if let Some(i) = self.destinations.iter().position(|to| to.name == name) {
+                    self.obey_of_destination(i, command);
+                }
             }
-            Command::SourceDown(i, for_good) => self.sources[i].kind.down(for_good),
-            Command::DestinationDown(i, for_good, unread) => {
-                let lost = self.destinations[i].kind.down(for_good, unread);
-                self.destinations[i].lost_in_pipe(lost);
+            Command::Stop => self.stop = true,
+        }
+    }
+
+    fn obey_of_source(&mut self, i: usize, command: SourceCommand) {
+        let source = &mut self.sources[i];
+        match command {
+            SourceCommand::Lend(lent) => {
+                source.put_away_what_is_empty();
+                source.kind.lend(lent);
             }
-            Command::ReviveSource(i) => {
+            SourceCommand::Exited { life, pid, deadline } => {
+                source.kind.exited(life, pid, deadline);
+                self.drain_to_end(i);
+            }
+            SourceCommand::Down(for_good) => source.kind.down(for_good),
+            SourceCommand::Revive => {
                 self.tell(&Event::SourceRevived(i));
                 self.reopen_revived();
             }
-            Command::ReviveDestination(i) => {
+        }
+    }
+
+    fn obey_of_destination(&mut self, i: usize, command: DestinationCommand) {
+        match command {
+            DestinationCommand::Lend(lent) => self.lend_destination(i, lent),
+            DestinationCommand::Down(for_good, unread) => {
+                let lost = self.destinations[i].kind.down(for_good, unread);
+                self.destinations[i].lost_in_pipe(lost);
+            }
+            DestinationCommand::Revive => {
                 self.tell(&Event::DestinationRevived(i));
                 self.reopen_revived();
             }
-            Command::Stop => self.stop = true,
         }
     }
 
@@ -83,12 +99,7 @@ impl RelayedRoute {
             // Nothing more will be written: the consumer is to see the end of its input, not to wait.
             let Lent { life, end } = lent;
             drop(end);
-            let route = self.spec.name.clone();
-            self.reports.report(Report::DestinationEnded {
-                route,
-                destination: i,
-                life,
-            });
+            self.report_ended_input(i, life);
         } else {
             self.destinations[i].kind.lend(lent);
         }

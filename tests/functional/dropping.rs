@@ -472,7 +472,15 @@ fn a_consumer_that_is_frozen_holds_nobody() {
     };
     holds_nobody(
         true,
-        |daemon| signal(daemon, Signal::SIGSTOP),
+        |daemon| {
+            signal(daemon, Signal::SIGSTOP);
+            // On a busy machine it reads on until the signal has reached it.
+            let stopped = (daemon.pid_of("c"), 'T');
+            until(
+                || daemon.probe().children().contains(&stopped).then_some(()),
+                || "the consumer does not stop".to_owned(),
+            );
+        },
         |daemon| signal(daemon, Signal::SIGCONT),
     );
 }
