@@ -9,6 +9,7 @@ pub mod notification;
 pub mod pauses;
 pub mod process;
 pub mod rate;
+pub mod reload;
 pub mod restart;
 pub mod route;
 pub mod shares;

@@ -5,6 +5,7 @@ mod files;
 mod hostile;
 mod instances;
 mod invalid;
+mod reload;
 mod settings;
 mod shipped;
 mod warnings;
