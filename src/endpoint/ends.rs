@@ -88,6 +88,15 @@ pub struct Lent {
     pub end: OwnedFd,
 }
 
+/// A pipe's end that a route gives back to whoever lent it.
+#[derive(Debug)]
+pub struct GivenBack {
+    /// The end, as it was lent.
+    pub lent: Lent,
+    /// Of an output: the process of that life has exited: its id, and when its pipe is to be at its end.
+    pub exited: Option<(i32, Moment)>,
+}
+
 /// What becomes of a pipe that is still open long after its process has exited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Overdue {
@@ -140,6 +149,12 @@ pub trait Source {
 
     /// The process does not run and no start is due (false), or it will not run again (true).
     fn down(&mut self, _for_good: bool) {}
+
+    /// It leaves the route, with what the relay has of it: the ends that were lent, oldest first. It is closed then.
+    fn give_back(&mut self, _end: Option<ReadEnd>) -> Vec<GivenBack> {
+        self.close();
+        Vec::new()
+    }
 
     /// When to ask `overdue`.
     fn due(&self) -> Option<Moment> {
@@ -232,6 +247,12 @@ pub trait Destination {
 
     /// Of a process's input: the life with which its newest end was lent.
     fn lent_life(&self) -> Option<u64> {
+        None
+    }
+
+    /// It leaves the route, with what the relay has of it: the newest end that was lent. It is closed then.
+    fn give_back(&mut self, end: Option<WriteEnd>) -> Option<GivenBack> {
+        self.close(end);
         None
     }
 

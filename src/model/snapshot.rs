@@ -34,6 +34,10 @@ pub struct RouteSnapshot {
     pub accepted_records: Option<u64>,
     /// Bytes that went to destinations which are no longer in the route.
     pub retired_bytes: u64,
+    /// Bytes that came from sources which are no longer in the route.
+    pub removed_source_bytes: u64,
+    /// The same in records, where there are records.
+    pub removed_source_records: Option<u64>,
     /// In config order.
     pub sources: Vec<SourceSnapshot>,
     /// In config order.

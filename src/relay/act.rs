@@ -79,7 +79,8 @@ impl RelayedRoute {
         let unread_bytes = destination.unread.filter(|unread| *unread > 0);
         let subject = Subject::Endpoint(self.spec.name.clone(), destination.name.clone());
         let text = destination.failure.take();
-        if let Some(life) = destination.kind.lent_life() {
+        let given_back = matches!(destination.leaves, Some(super::destination::Leaves::GivenBack(Some(_))));
+        if let Some(life) = destination.kind.lent_life().filter(|_| !given_back) {
             self.report_ended_input(i, life);
         }
         self.event(
@@ -95,12 +96,8 @@ impl RelayedRoute {
 
     /// The process of a destination is to see the end of its input.
     pub(super) fn report_ended_input(&self, i: usize, life: u64) {
-        if let Some((process, stream)) = crate::endpoint::stream_of(&self.spec.to[i].endpoint) {
-            self.reports.report(Report::InputEnded {
-                process: process.clone(),
-                stream,
-                life,
-            });
+        if let Some((process, stream)) = self.destinations[i].stream.clone() {
+            self.reports.report(Report::InputEnded { process, stream, life });
         }
     }
 

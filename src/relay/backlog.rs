@@ -64,6 +64,22 @@ impl Backlog {
         }
     }
 
+    pub fn policy(&self) -> WhenFull {
+        self.policy
+    }
+
+    /// Another policy holds from now on. What is queued already is delivered.
+    pub fn retune(&mut self, route: &RouteSpec, destination: &DestinationSpec) {
+        let fresh = Backlog::new(route, destination);
+        (self.policy, self.grace) = (fresh.policy, fresh.grace);
+        if let (None, Some(mut ledger)) = (&self.ledger, fresh.ledger) {
+            if let Ok(len @ 1..) = usize::try_from(self.queue.bytes()) {
+                ledger.push_begun(Unit { len, last: true });
+            }
+            self.ledger = Some(ledger);
+        }
+    }
+
     pub fn bytes(&self) -> u64 {
         self.queue.bytes()
     }

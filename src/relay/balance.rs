@@ -43,7 +43,7 @@ impl RelayedRoute {
     }
 
     /// Whether another source is in the middle of a record to it.
-    fn is_tied(&self, to: usize, by_other_than: usize) -> bool {
+    pub(super) fn is_tied(&self, to: usize, by_other_than: usize) -> bool {
         let others = self.sources.iter().enumerate();
         others
             .filter(|(i, _)| *i != by_other_than)

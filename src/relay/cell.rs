@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{
-    DestinationSnapshot, DestinationState, PathKind, PauseReasons, RouteState, SourceSnapshot, SourceState,
+    DestinationSnapshot, DestinationSpec, DestinationState, EndpointSpec, PathKind, PauseReasons, RouteState,
+    SourceSnapshot, SourceState,
 };
 use crate::model::{RouteSnapshot, RouteSpec};
 
@@ -16,6 +17,51 @@ pub struct RouteCell {
     turn: Arc<AtomicU64>,
 }
 
+/// A source of which nothing is known yet.
+pub(super) fn fresh_source(endpoint: &EndpointSpec, records: Option<u64>) -> SourceSnapshot {
+    SourceSnapshot {
+        name: endpoint.to_string().into(),
+        state: SourceState::Waiting,
+        is_reading: false,
+        peer_hung_up: false,
+        bytes: 0,
+        partial_bytes: 0,
+        records,
+        oversized_records: records,
+        holds: false,
+        opens: 0,
+        close_cause: None,
+        trouble: None,
+        descriptor: None,
+    }
+}
+
+/// A destination of which nothing is known yet.
+pub(super) fn fresh_destination(spec: &DestinationSpec, records: Option<u64>) -> DestinationSnapshot {
+    DestinationSnapshot {
+        name: spec.endpoint.to_string().into(),
+        state: DestinationState::Waiting,
+        full: false,
+        gone: false,
+        bytes: 0,
+        records,
+        queued_bytes: 0,
+        unread_bytes: None,
+        dropped_bytes: 0,
+        dropped_records: records,
+        from_bytes: 0,
+        upto_bytes: None,
+        high_watermark: spec.high_watermark,
+        low_watermark: spec.low_watermark,
+        when_full: spec.when_full,
+        opens: 0,
+        close_cause: None,
+        waits_by: None,
+        trouble: None,
+        descriptor: None,
+    }
+}
+
 /// A piece of work that a relay was at when it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn(u64);
@@ -25,43 +71,11 @@ impl RouteCell {
     #[must_use]
     pub fn new(spec: &RouteSpec) -> RouteCell {
         let records = (spec.framing != crate::model::Framing::Bytes).then_some(0);
-        let sources = spec.from.iter().map(|source| SourceSnapshot {
-            name: source.endpoint.to_string().into(),
-            state: SourceState::Waiting,
-            is_reading: false,
-            peer_hung_up: false,
-            bytes: 0,
-            partial_bytes: 0,
-            records,
-            oversized_records: records,
-            holds: false,
-            opens: 0,
-            close_cause: None,
-            trouble: None,
-            descriptor: None,
-        });
-        let destinations = spec.to.iter().map(|destination| DestinationSnapshot {
-            name: destination.endpoint.to_string().into(),
-            state: DestinationState::Waiting,
-            full: false,
-            gone: false,
-            bytes: 0,
-            records,
-            queued_bytes: 0,
-            unread_bytes: None,
-            dropped_bytes: 0,
-            dropped_records: records,
-            from_bytes: 0,
-            upto_bytes: None,
-            high_watermark: destination.high_watermark,
-            low_watermark: destination.low_watermark,
-            when_full: destination.when_full,
-            opens: 0,
-            close_cause: None,
-            waits_by: None,
-            trouble: None,
-            descriptor: None,
-        });
+        let sources = spec.from.iter().map(|source| fresh_source(&source.endpoint, records));
+        let destinations = spec
+            .to
+            .iter()
+            .map(|destination| fresh_destination(destination, records));
         let snapshot = RouteSnapshot {
             name: spec.name.clone(),
             state: RouteState::Opening,
@@ -75,6 +89,8 @@ impl RouteCell {
             accepted_bytes: 0,
             accepted_records: records,
             retired_bytes: 0,
+            removed_source_bytes: 0,
+            removed_source_records: records,
             sources: sources.collect(),
             destinations: destinations.collect(),
         };

@@ -8,15 +8,17 @@ use bytes::Bytes;
 use super::backlog::{Backlog, Batch, Kept};
 use crate::decide::dropping::{Dropped, Dropping};
 use crate::decide::watermark::Watermark;
-use crate::endpoint::ends::{self, Reached};
+use crate::endpoint::ends::{self, GivenBack, Reached};
 use crate::framing::Unit;
-use crate::model::{CloseCause, DestinationSpec, Moment, RouteSpec};
+use crate::model::{CloseCause, DestinationSpec, Moment, ProcessId, RouteSpec, Stream};
 use crate::sys::errno;
 use crate::transport::{Chunk, WriteEnd, Wrote};
 
 /// One entry of `to`.
 pub(super) struct Destination {
     pub name: Arc<str>,
+    /// Of a process: which stream of which it is.
+    pub stream: Option<(ProcessId, Stream)>,
     pub kind: Box<dyn ends::Destination>,
     pub end: Option<WriteEnd>,
     pub backlog: Backlog,
@@ -40,8 +42,19 @@ pub(super) struct Destination {
     pub opens: u64,
     pub opening_told: Option<Moment>,
     pub close_cause: Option<CloseCause>,
+    /// It leaves the route; with `Some`, its end is given back and not closed.
+    pub leaves: Option<Leaves>,
     /// In words, for the terminal event.
     pub failure: Option<String>,
+}
+
+/// What becomes of the end of a destination that leaves its route.
+#[derive(Debug)]
+pub(super) enum Leaves {
+    /// It is closed.
+    Closed,
+    /// It goes back to whoever lent it.
+    GivenBack(Option<GivenBack>),
 }
 
 /// What a write to a destination came to, apart from bytes.
@@ -64,6 +77,7 @@ impl Destination {
     ) -> Destination {
         Destination {
             name,
+            stream: crate::endpoint::stream_of(&spec.endpoint).map(|(process, stream)| (process.clone(), stream)),
             kind,
             end: None,
             backlog: Backlog::new(route, spec),
@@ -81,6 +95,7 @@ impl Destination {
             opens: 0,
             opening_told: None,
             close_cause: None,
+            leaves: None,
             failure: None,
         }
     }
@@ -121,9 +136,9 @@ impl Destination {
         self.sent - self.bytes()
     }
 
-    /// Whether it is over, and this has been carried out.
+    /// Whether nothing is accepted for it any more: it is over, and this has been carried out; or it is about to leave.
     pub fn is_over(&self) -> bool {
-        self.close_cause.is_some()
+        self.upto.is_some()
     }
 
     /// The pipe that its reader reads, while the daemon has its write end.
@@ -245,8 +260,12 @@ impl Destination {
         self.records = delivered.records;
         self.drop_more(dropped);
         let end = self.end.take();
-        self.unread = Some(self.unread.unwrap_or(0) + self.kind.close(end));
-        self.upto = Some(accepted);
+        let in_order = matches!(cause, CloseCause::Drained | CloseCause::DrainTimeout);
+        match &mut self.leaves {
+            Some(Leaves::GivenBack(given_back)) if in_order => *given_back = self.kind.give_back(end),
+            _ => self.unread = Some(self.unread.unwrap_or(0) + self.kind.close(end)),
+        }
+        self.upto.get_or_insert(accepted);
         self.refused = false;
         self.mark.on(0);
         self.close_cause = Some(cause);

@@ -167,7 +167,7 @@ impl RelayedRoute {
     }
 
     /// What splice(2) does not take out of a staging pipe goes into the queue.
-    fn unstage(&mut self, i: usize) {
+    pub(super) fn unstage(&mut self, i: usize) {
         let Some(tee) = &mut self.tee else { return };
         let mut staged = Vec::new();
         let mut piece = vec![0; crate::transport::CHUNK];

@@ -1,12 +1,13 @@
 //! What the control plane tells a route, and what a route tells the control plane.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::endpoint::ends::{Lent, Reopened};
-use crate::model::{CloseCause, Event, Moment, Name, ProcessId, Stream};
+use crate::endpoint::ends::{GivenBack, Lent, Reopened};
+use crate::model::{CloseCause, Event, Moment, Name, ProcessId, RouteSpec, Stream};
 
 /// Events that a relay thread may be ahead of the control plane.
 const RING: usize = 1024;
@@ -28,8 +29,37 @@ pub enum Command {
     Source(Arc<str>, SourceCommand),
     /// The same of a destination.
     Destination(Arc<str>, DestinationCommand),
+    /// Other settings of the same endpoints.
+    Retune(Arc<RouteSpec>),
+    /// Endpoints that are new in it join now, and those that are missing in it are drained and leave.
+    Rewire(Arc<RouteSpec>, Leave),
+    /// It is drained, and then it ends.
+    Close(Leave),
     /// The daemon ends.
     Stop,
+}
+
+/// How endpoints leave a route.
+#[derive(Debug)]
+pub struct Leave {
+    /// What is not delivered by then is dropped and counted.
+    pub deadline: Moment,
+    /// The destinations, as they are shown, whose ends are given back; those of the others are closed. Those of sources are
+    /// given back in any case.
+    pub give_back: HashSet<Arc<str>>,
+    /// Told when they have left, with what was lent to them.
+    pub reply: oneshot::Sender<Vec<Left>>,
+}
+
+/// An end that has left a route.
+#[derive(Debug)]
+pub struct Left {
+    /// Of which process.
+    pub process: ProcessId,
+    /// Which stream of it.
+    pub stream: Stream,
+    /// A pipe that was lent to it; of a source there may be several, oldest first.
+    pub given_back: GivenBack,
 }
 
 /// What a route is told of a process's output.

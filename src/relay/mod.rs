@@ -15,6 +15,8 @@ mod message;
 mod obey;
 mod publish;
 mod rate;
+mod retune;
+mod rewire;
 mod route;
 mod source;
 mod thread;
@@ -22,5 +24,7 @@ mod turn;
 mod wait;
 
 pub use cell::{RouteCell, Turn};
-pub use message::{Command, DestinationCommand, Notices, Reopening, Report, Reports, SourceCommand, reports};
+pub use message::{
+    Command, DestinationCommand, Leave, Left, Notices, Reopening, Report, Reports, SourceCommand, reports,
+};
 pub use thread::{RelayThread, RouteHandle};

@@ -38,6 +38,9 @@ impl RelayedRoute {
                     self.obey_of_destination(i, command);
                 }
             }
+            Command::Retune(spec) => self.retune(spec),
+            Command::Rewire(spec, leave) => self.begin_rewiring(spec, leave),
+            Command::Close(leave) => self.begin_closing(leave),
             Command::Stop => self.stop = true,
         }
     }
@@ -115,7 +118,7 @@ impl RelayedRoute {
     }
 
     /// Makes ready what the machine wants opened again.
-    fn reopen_revived(&mut self) {
+    pub(super) fn reopen_revived(&mut self) {
         for i in 0..self.sources.len() {
             let source = &mut self.sources[i];
             if matches!(self.machine.source(i), SourcePhase::Unopened) && source.close_cause.take().is_some() {

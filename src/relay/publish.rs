@@ -28,6 +28,9 @@ impl RelayedRoute {
         cell.path = self.chooser.path();
         cell.accepted_bytes = self.accepted;
         let has_records = self.has_records();
+        cell.retired_bytes = self.retired;
+        cell.removed_source_bytes = self.removed.bytes;
+        cell.removed_source_records = has_records.then_some(self.removed.records);
         cell.accepted_records = has_records.then_some(self.accepted_records);
         for (i, (source, shown)) in std::iter::zip(&self.sources, &mut cell.sources).enumerate() {
             shown.state = self.machine.source(i).state();
@@ -61,6 +64,7 @@ impl RelayedRoute {
             shown.upto_bytes = destination.upto;
             shown.high_watermark = destination.mark.high();
             shown.low_watermark = destination.mark.low();
+            shown.when_full = destination.backlog.policy();
             shown.opens = destination.opens;
             shown.close_cause.clone_from(&destination.close_cause);
             shown.waits_by = destination.kind.waits_by();

@@ -12,6 +12,8 @@ use super::cell::RouteCell;
 use super::destination::Destination;
 use super::fast;
 use super::message::{Command, Reports};
+use super::retune;
+use super::rewire::{Removed, Rewiring};
 use super::source::Source;
 use crate::decide::pauses::Pauses;
 use crate::decide::rate::Bucket;
@@ -20,7 +22,7 @@ use crate::decide::shares::Shares;
 use crate::endpoint;
 use crate::endpoint::ends::Surroundings;
 use crate::framing;
-use crate::model::{Distribution, Moment, RouteSpec, WhenFull, WhenGone};
+use crate::model::{Distribution, Moment, RouteSpec};
 use crate::sys::clock;
 use crate::transport::{CHUNK, Chooser, Tee};
 
@@ -62,6 +64,12 @@ pub(super) struct RelayedRoute {
     pub heard: Option<Command>,
     pub timer: Option<(Moment, Pin<Box<Sleep>>)>,
     pub stop: bool,
+    /// How far a reload is with it.
+    pub rewiring: Rewiring,
+    pub retired: u64,
+    /// Of sources that have left.
+    pub removed: Removed,
+    pub around: Surroundings,
     /// Told once the snapshot says so too: whoever hears of a change and looks, sees it.
     pub untold: Untold,
 }
@@ -94,6 +102,7 @@ impl RelayedRoute {
                     shown.name,
                     endpoint::source(source, &spec.name, around)?,
                     &spec,
+                    &source.endpoint,
                 ))
             })
             .collect();
@@ -103,14 +112,7 @@ impl RelayedRoute {
                 Destination::new(shown.name, kind, &spec, destination)
             })
             .collect();
-        let rules: Vec<DestinationRule> = spec
-            .to
-            .iter()
-            .map(|destination| DestinationRule {
-                blocks: destination.when_full == WhenFull::Block,
-                close_when_gone: destination.when_gone == WhenGone::Close,
-            })
-            .collect();
+        let rules: Vec<DestinationRule> = spec.to.iter().map(retune::rule).collect();
         let rate = spec.rate_limit.map(|rate| Bucket::new(rate, clock::now()));
         let machine = Route::new(
             sources.len(),
@@ -145,6 +147,10 @@ impl RelayedRoute {
             heard: None,
             timer: None,
             stop: false,
+            rewiring: Rewiring::No,
+            retired: 0,
+            removed: Removed::default(),
+            around: around.clone(),
             untold: Untold::default(),
         }
     }
@@ -157,6 +163,7 @@ impl RelayedRoute {
             self.cell.begin_turn();
             self.obey_all();
             let more = self.turn();
+            self.go_on_rewiring();
             self.look_at_pauses();
             self.publish();
             self.cell.end_turn();
@@ -199,7 +206,7 @@ impl RelayedRoute {
     pub fn check_law(&self) {
         if cfg!(debug_assertions) {
             let name = &self.spec.name;
-            let mut accounted = 0;
+            let mut accounted = self.retired;
             for destination in &self.destinations {
                 accounted += destination.accounted();
                 if self.spec.distribution == Distribution::Broadcast {
@@ -212,7 +219,7 @@ impl RelayedRoute {
             }
             let read: u64 = self.sources.iter().map(|source| source.bytes).sum();
             let partial: u64 = self.sources.iter().map(|source| source.framer.partial()).sum();
-            debug_assert_eq!(self.accepted + partial, read, "route {name}");
+            debug_assert_eq!(self.accepted + partial, read + self.removed.bytes, "route {name}");
         }
     }
 }

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use crate::endpoint::ends;
 use crate::framing::Framer;
-use crate::model::{CloseCause, RouteSpec};
+use crate::model::{CloseCause, EndpointSpec, ProcessId, RouteSpec, Stream};
 use crate::sys::{pipe, poll};
 use crate::transport::ReadEnd;
 
 /// One entry of `from`.
 pub(super) struct Source {
     pub name: Arc<str>,
+    /// Of a process: which stream of which it is.
+    pub stream: Option<(ProcessId, Stream)>,
     pub kind: Box<dyn ends::Source>,
     pub end: Option<ReadEnd>,
     pub bytes: u64,
@@ -29,6 +31,8 @@ pub(super) struct Source {
     /// The process id of the life whose pipe is given up once the limit is read.
     pub abandoning: Option<i32>,
     pub close_cause: Option<CloseCause>,
+    /// It leaves the route.
+    pub leaves: bool,
     /// In words, for the terminal event.
     pub failure: Option<String>,
 }
@@ -43,9 +47,10 @@ pub(super) enum Tie {
 }
 
 impl Source {
-    pub fn new(name: Arc<str>, kind: Box<dyn ends::Source>, route: &RouteSpec) -> Source {
+    pub fn new(name: Arc<str>, kind: Box<dyn ends::Source>, route: &RouteSpec, endpoint: &EndpointSpec) -> Source {
         Source {
             name,
+            stream: crate::endpoint::stream_of(endpoint).map(|(process, stream)| (process.clone(), stream)),
             kind,
             end: None,
             bytes: 0,
@@ -58,6 +63,7 @@ impl Source {
             limit: None,
             abandoning: None,
             close_cause: None,
+            leaves: false,
             failure: None,
         }
     }

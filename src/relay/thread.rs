@@ -43,6 +43,12 @@ pub struct RouteHandle {
 }
 
 impl RouteHandle {
+    /// The same route with other settings.
+    #[must_use]
+    pub fn with(&self, spec: Arc<RouteSpec>) -> RouteHandle {
+        RouteHandle { spec, ..self.clone() }
+    }
+
     /// Tells the route something. Never waits.
     pub fn send(&self, command: Command) {
         // The task is gone only when the daemon ends.
@@ -127,6 +133,8 @@ async fn own(mut new_tasks: mpsc::UnboundedReceiver<Task>, taken: Arc<Taken>, re
         match task {
             Task::Relay(NewRoute { spec, cell, commands }) => {
                 let route = RelayedRoute::new(spec, cell, commands, reports.clone(), &around, scratch.clone());
+                // Those that have been closed meanwhile.
+                while running.try_join_next().is_some() {}
                 running.spawn_local(route.run());
             }
             Task::Ping(pong) => {

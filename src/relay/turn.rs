@@ -251,7 +251,8 @@ impl RelayedRoute {
     fn finish_flushed(&mut self) {
         for i in 0..self.destinations.len() {
             let draining = matches!(self.machine.destination(i), DestinationPhase::Draining { .. });
-            if draining && self.destinations[i].is_flushed() {
+            // One that leaves has the rest of its long record first.
+            if draining && self.destinations[i].is_flushed() && !self.is_tied(i, usize::MAX) {
                 self.tell(&Event::DestinationFlushed(i));
             }
         }

@@ -166,6 +166,7 @@ impl RelayedRoute {
             self.stalled_until,
             self.rate_due(),
             self.dropping_due(),
+            self.rewiring.deadline(),
         ];
         overdue.chain(own.into_iter().flatten()).min()
     }

@@ -1,5 +1,6 @@
 //! What happens to a route, and what is to be done about it.
 
+use super::phase::DestinationRule;
 use crate::model::{CloseCause, Moment};
 
 /// What has happened to a route. Numbers are places in the lists of sources and destinations.
@@ -33,6 +34,18 @@ pub enum Event {
     DestinationFailed(usize, CloseCause),
     /// A destination that has ended can be written again.
     DestinationRevived(usize),
+    /// A source is added to the route, behind the others.
+    SourceJoins,
+    /// A source is taken out of the route: what stands in it is read first.
+    SourceLeaves(usize),
+    /// The time for that is over.
+    SourceLeavesNow(usize),
+    /// A destination is added to the route, behind the others.
+    DestinationJoins(DestinationRule),
+    /// A destination is taken out of the route: what was accepted is written first.
+    DestinationLeaves(usize),
+    /// Something else holds for a destination.
+    DestinationRuled(usize, DestinationRule),
     /// The operator pauses.
     Pause,
     /// The operator resumes, or reopens a drained route.

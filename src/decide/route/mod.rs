@@ -5,6 +5,7 @@
 //! last destination ends the sources, and the gate's automatic reasons follow from the destinations' phases.
 
 mod event;
+mod joining;
 mod phase;
 mod reasons;
 #[cfg(test)]
@@ -86,6 +87,12 @@ impl Route {
             Event::Resume => self.reopen() || self.gate.resume(PauseReason::Operator),
             Event::Held(held) => std::mem::replace(&mut self.held, *held) != *held,
             Event::RateSpent(spent) => self.gate.set(PauseReason::RateLimit, *spent, now),
+            Event::SourceJoins => self.join_source(),
+            Event::SourceLeaves(i) => self.leave_source(*i, actions),
+            Event::SourceLeavesNow(i) => self.end_source(*i, &CloseCause::DrainTimeout, true, actions),
+            Event::DestinationJoins(rule) => self.join_destination(*rule),
+            Event::DestinationLeaves(i) => self.leave_destination(*i),
+            Event::DestinationRuled(i, rule) => std::mem::replace(&mut self.destinations[*i].0, *rule) != *rule,
             Event::Drain(deadline) => self.drain(*deadline, actions),
             Event::Abort(cause) => self.abort(cause, actions),
             Event::DeadlineReached => match self.phase {

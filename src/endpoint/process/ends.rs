@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use nix::fcntl::OFlag;
 
-use crate::endpoint::ends::{Destination, DestinationOpening, Lent, OpenError, Overdue, Source, SourceOpening};
+use crate::endpoint::ends::{
+    Destination, DestinationOpening, GivenBack, Lent, OpenError, Overdue, Source, SourceOpening,
+};
 use crate::model::{Moment, ProcessId};
 use crate::sys::{pipe, poll};
 use crate::transport::{ReadEnd, WriteEnd};
@@ -146,6 +148,21 @@ impl Source for ProcessSource {
         (self.down, self.for_good) = (true, for_good);
     }
 
+    fn give_back(&mut self, end: Option<ReadEnd>) -> Vec<GivenBack> {
+        let present = self.present.take().zip(end).and_then(|(present, end)| {
+            let end = taken_out(&self.name, end.descriptor())?;
+            let life = present.life;
+            Some((Lent { life, end }, present.exited))
+        });
+        let all = present.into_iter().chain(std::mem::take(&mut self.lives));
+        self.over = true;
+        all.map(|(lent, exited)| GivenBack {
+            lent,
+            exited: exited.map(|exited| (exited.pid, exited.deadline)),
+        })
+        .collect()
+    }
+
     fn due(&self) -> Option<Moment> {
         let exited = self.present.as_ref()?.exited.as_ref()?;
         (!exited.abandoned).then_some(exited.deadline)
@@ -172,6 +189,14 @@ impl Source for ProcessSource {
             life: *life,
         })
     }
+}
+
+/// A pipe's end that no relay watches any more. The end that is watched may be shared with whoever looks at the route.
+fn taken_out(name: &str, end: &std::os::fd::OwnedFd) -> Option<std::os::fd::OwnedFd> {
+    let taken = end.try_clone();
+    taken
+        .inspect_err(|error| tracing::warn!("{name}: cannot pass its pipe on, which is closed: {error}"))
+        .ok()
 }
 
 /// An input of a process.
@@ -265,6 +290,18 @@ impl Destination for ProcessDestination {
 
     fn revive(&mut self) {
         (self.over, self.down, self.unread, self.counted) = (false, None, 0, true);
+    }
+
+    fn give_back(&mut self, end: Option<WriteEnd>) -> Option<GivenBack> {
+        (self.over, self.lent) = (true, false);
+        let of_present = |end: WriteEnd| {
+            let life = self.life?;
+            let end = taken_out(&self.name, end.descriptor())?;
+            Some(Lent { life, end })
+        };
+        let lent = self.next.take().or_else(|| end.and_then(of_present))?;
+        let exited = None;
+        Some(GivenBack { lent, exited })
     }
 
     fn lent_life(&self) -> Option<u64> {

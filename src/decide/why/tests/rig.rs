@@ -82,6 +82,8 @@ pub(super) fn route(of: &str, from: &str, to: &[&str]) -> RouteFacts {
             accepted_bytes: 9,
             accepted_records: None,
             retired_bytes: 0,
+            removed_source_bytes: 0,
+            removed_source_records: None,
             sources: vec![source],
             destinations: to.iter().map(destination).collect(),
         },

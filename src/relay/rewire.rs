@@ -1,0 +1,315 @@
+//! Endpoints join a route and leave it while the others go on; a route is closed for good.
+//!
+//! Who joins gets what is accepted from then on; who leaves at the same time gets everything before, and is drained. So
+//! when one endpoint takes the place of another there is neither a gap nor an overlap. Between two parts of a long record
+//! nobody joins or leaves: that would tear it.
+
+use std::sync::Arc;
+
+use super::cell::{fresh_destination, fresh_source};
+use super::destination::{Destination, Leaves};
+use super::message::{Leave, Left};
+use super::retune::rule;
+use super::route::RelayedRoute;
+use super::source::{Source, Tie};
+use crate::decide::route::{Event, Phase};
+use crate::endpoint;
+use crate::framing;
+use crate::model::{CloseCause, Distribution, Moment, RouteSpec};
+use crate::sys::clock;
+
+/// How far a route is with what a reload wants of it.
+#[derive(Debug)]
+pub(super) enum Rewiring {
+    /// Nothing.
+    No,
+    /// Somebody is in the middle of a long record.
+    Waits(Arc<RouteSpec>, Leave),
+    /// Some leave.
+    Leaving(Leave, Vec<Left>),
+    /// The whole route ends.
+    Closing(Leave),
+}
+
+/// What sources that have left have given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Removed {
+    /// As far as it was accepted.
+    pub bytes: u64,
+    pub records: u64,
+}
+
+impl Rewiring {
+    /// When those that leave are given up. A close is a drain, and the machine knows of its deadline.
+    pub fn deadline(&self) -> Option<Moment> {
+        match self {
+            Rewiring::Waits(_, leave) | Rewiring::Leaving(leave, _) => Some(leave.deadline),
+            Rewiring::No | Rewiring::Closing(_) => None,
+        }
+    }
+}
+
+impl RelayedRoute {
+    /// Whether somebody is about to leave.
+    pub(super) fn is_left(&self) -> bool {
+        self.sources.iter().any(|source| source.leaves)
+            || self.destinations.iter().any(|destination| destination.leaves.is_some())
+    }
+
+    pub(super) fn begin_closing(&mut self, leave: Leave) {
+        for destination in &mut self.destinations {
+            if leave.give_back.contains(&destination.name) {
+                destination.leaves = Some(Leaves::GivenBack(None));
+            }
+        }
+        self.tell(&Event::Drain(leave.deadline));
+        self.rewiring = Rewiring::Closing(leave);
+    }
+
+    pub(super) fn begin_rewiring(&mut self, spec: Arc<RouteSpec>, leave: Leave) {
+        self.rewiring = Rewiring::Waits(spec, leave);
+        self.go_on_rewiring();
+    }
+
+    /// Called between two turns.
+    pub(super) fn go_on_rewiring(&mut self) {
+        let now = clock::now();
+        match std::mem::replace(&mut self.rewiring, Rewiring::No) {
+            Rewiring::No => {}
+            Rewiring::Waits(spec, leave) => {
+                let torn = self.holder.is_some() && self.spec.distribution == Distribution::Broadcast;
+                if torn && now < leave.deadline {
+                    self.rewiring = Rewiring::Waits(spec, leave);
+                } else {
+                    self.rewire(spec, leave);
+                    self.go_on_rewiring();
+                }
+            }
+            Rewiring::Leaving(leave, mut left) => {
+                if now >= leave.deadline {
+                    self.give_up_leaving();
+                }
+                self.let_go(&mut left);
+                if self.is_left() {
+                    self.rewiring = Rewiring::Leaving(leave, left);
+                } else {
+                    self.choose_path_anew();
+                    self.untold.changed = true;
+                    self.publish();
+                    // Whoever asked may have gone, with the daemon: then the pipes go, too.
+                    let _ = leave.reply.send(left);
+                }
+            }
+            Rewiring::Closing(leave) if *self.machine.phase() == Phase::Closed => self.close(leave),
+            closing @ Rewiring::Closing(_) => self.rewiring = closing,
+        }
+    }
+
+    fn close(&mut self, leave: Leave) {
+        let mut left = Vec::new();
+        for i in 0..self.sources.len() {
+            self.give_source_back(i, &mut left);
+        }
+        for i in 0..self.destinations.len() {
+            self.give_destination_back(i, &mut left);
+        }
+        self.stop = true;
+        self.untold.changed = true;
+        self.publish();
+        // The next route may want the same FIFOs as soon as it hears of this.
+        self.sources.clear();
+        self.destinations.clear();
+        let _ = leave.reply.send(left);
+    }
+
+    fn rewire(&mut self, spec: Arc<RouteSpec>, leave: Leave) {
+        let sources: Vec<String> = spec.from.iter().map(|source| source.endpoint.to_string()).collect();
+        let destinations: Vec<String> = spec.to.iter().map(|to| to.endpoint.to_string()).collect();
+        let broadcast = self.spec.distribution == Distribution::Broadcast;
+        let (had_sources, had_destinations) = (self.sources.len(), self.destinations.len());
+        self.join(&spec);
+        for i in 0..had_sources {
+            if !sources.contains(&String::from(&*self.sources[i].name)) {
+                self.sources[i].leaves = true;
+            }
+        }
+        for i in 0..had_destinations {
+            let destination = &mut self.destinations[i];
+            if destinations.contains(&String::from(&*destination.name)) {
+                continue;
+            }
+            destination.leaves = Some(match leave.give_back.contains(&destination.name) {
+                true => Leaves::GivenBack(None),
+                false => Leaves::Closed,
+            });
+            if broadcast {
+                destination.upto.get_or_insert(self.accepted);
+            }
+        }
+        self.spec = spec;
+        self.arrange(&sources, &destinations);
+        // Without a fast path as long as somebody leaves.
+        self.choose_path_anew();
+        self.rewiring = Rewiring::Leaving(leave, Vec::new());
+        for i in 0..self.destinations.len() {
+            if self.destinations[i].leaves.is_some() {
+                self.tell(&Event::DestinationLeaves(i));
+            }
+        }
+        for i in 0..self.sources.len() {
+            if self.sources[i].leaves {
+                self.tell(&Event::SourceLeaves(i));
+            }
+        }
+        self.reopen_revived();
+    }
+
+    /// Appends those that are new.
+    fn join(&mut self, spec: &RouteSpec) {
+        let records = self.has_records().then_some(0);
+        for source in &spec.from {
+            let shown = fresh_source(&source.endpoint, records);
+            if self.sources.iter().any(|other| other.name == shown.name) {
+                continue;
+            }
+            if let Some(kind) = endpoint::source(source, &spec.name, &self.around) {
+                self.sources
+                    .push(Source::new(Arc::clone(&shown.name), kind, spec, &source.endpoint));
+                self.cell.lock().sources.push(shown);
+                self.tell(&Event::SourceJoins);
+                let i = self.sources.len() - 1;
+                self.sources[i].close_cause = self.machine.source(i).cause().cloned();
+            }
+        }
+        for destination in &spec.to {
+            let shown = fresh_destination(destination, records);
+            if self.destinations.iter().any(|other| other.name == shown.name) {
+                continue;
+            }
+            let terminator = framing::terminator(spec.framing);
+            let kind = endpoint::destination(destination, &spec.name, terminator, &self.around);
+            let mut joined = Destination::new(Arc::clone(&shown.name), kind, spec, destination);
+            joined.from = self.accepted;
+            self.destinations.push(joined);
+            self.cell.lock().destinations.push(shown);
+            self.tell(&Event::DestinationJoins(rule(destination)));
+            let i = self.destinations.len() - 1;
+            if let Some(cause) = self.machine.destination(i).cause().cloned() {
+                self.destinations[i].end(cause, self.accepted);
+            }
+        }
+    }
+
+    /// Those that stay in the config's order, those that leave behind them.
+    fn arrange(&mut self, sources: &[String], destinations: &[String]) {
+        let place = |wanted: &[String], name: &str| wanted.iter().position(|other| other == name).unwrap_or(usize::MAX);
+        let mut from: Vec<usize> = (0..self.sources.len()).collect();
+        from.sort_by_key(|i| place(sources, &self.sources[*i].name));
+        let mut to: Vec<usize> = (0..self.destinations.len()).collect();
+        to.sort_by_key(|i| place(destinations, &self.destinations[*i].name));
+        self.pick(&from, &to);
+    }
+
+    /// Puts the endpoints into this order, by their places until now; those that are not in it go.
+    fn pick(&mut self, from: &[usize], to: &[usize]) {
+        if let Some(tee) = &mut self.tee {
+            tee.abandon();
+        }
+        for i in 0..self.destinations.len() {
+            if self.destinations[i].teed > 0 {
+                self.unstage(i);
+            }
+        }
+        self.tee = None;
+        let new_place = |order: &[usize], old: usize| order.iter().position(|i| *i == old);
+        self.machine.arrange(from, to);
+        self.sources = picked(std::mem::take(&mut self.sources), from);
+        self.destinations = picked(std::mem::take(&mut self.destinations), to);
+        {
+            let mut cell = self.cell.lock();
+            cell.sources = picked(std::mem::take(&mut cell.sources), from);
+            cell.destinations = picked(std::mem::take(&mut cell.destinations), to);
+        }
+        self.holder = self.holder.and_then(|old| new_place(from, old));
+        self.last_read = new_place(from, self.last_read).unwrap_or(0);
+        self.last_dealt = new_place(to, self.last_dealt).unwrap_or(0);
+        for source in &mut self.sources {
+            source.tie = source.tie.map(|tie| match tie {
+                Tie::To(old) => new_place(to, old).map_or(Tie::Lost(0), Tie::To),
+                Tie::Lost(old) => Tie::Lost(new_place(to, old).unwrap_or(0)),
+            });
+        }
+    }
+
+    /// The time is over.
+    fn give_up_leaving(&mut self) {
+        for i in 0..self.sources.len() {
+            if self.sources[i].leaves {
+                self.tell(&Event::SourceLeavesNow(i));
+            }
+        }
+        for i in 0..self.destinations.len() {
+            if self.destinations[i].leaves.is_some() {
+                self.tell(&Event::DestinationFailed(i, CloseCause::DrainTimeout));
+            }
+        }
+    }
+
+    /// Those that leave and have ended go.
+    fn let_go(&mut self, left: &mut Vec<Left>) {
+        let mut from: Vec<usize> = (0..self.sources.len()).collect();
+        from.retain(|i| !(self.sources[*i].leaves && self.machine.source(*i).has_ended()));
+        let mut to: Vec<usize> = (0..self.destinations.len()).collect();
+        to.retain(|i| !(self.destinations[*i].leaves.is_some() && self.machine.destination(*i).has_ended()));
+        if from.len() == self.sources.len() && to.len() == self.destinations.len() {
+            return;
+        }
+        for i in 0..self.sources.len() {
+            if !from.contains(&i) {
+                self.give_source_back(i, left);
+                let source = &self.sources[i];
+                self.removed.bytes += source.bytes - source.framer.partial();
+                self.removed.records += source.records;
+            }
+        }
+        for i in 0..self.destinations.len() {
+            if !to.contains(&i) {
+                self.give_destination_back(i, left);
+                self.retired += self.destinations[i].accounted();
+            }
+        }
+        self.pick(&from, &to);
+        self.check_law();
+    }
+
+    fn give_source_back(&mut self, i: usize, left: &mut Vec<Left>) {
+        let source = &mut self.sources[i];
+        let end = source.end.take();
+        let given_back = source.kind.give_back(end);
+        if let Some((process, stream)) = source.stream.clone() {
+            left.extend(given_back.into_iter().map(|given_back| Left {
+                process: process.clone(),
+                stream,
+                given_back,
+            }));
+        }
+    }
+
+    fn give_destination_back(&mut self, i: usize, left: &mut Vec<Left>) {
+        let destination = &mut self.destinations[i];
+        if let Some(Leaves::GivenBack(Some(given_back))) = destination.leaves.take()
+            && let Some((process, stream)) = destination.stream.clone()
+        {
+            left.push(Left {
+                process,
+                stream,
+                given_back,
+            });
+        }
+    }
+}
+
+fn picked<T>(all: Vec<T>, order: &[usize]) -> Vec<T> {
+    let mut all: Vec<Option<T>> = all.into_iter().map(Some).collect();
+    order.iter().filter_map(|i| all[*i].take()).collect()
+}
