@@ -20,7 +20,7 @@ use super::wake::Wake;
 use super::{Command, Notice, Wiring, life::Life};
 use crate::decide::process::{Action, Event, Facts, Process, State};
 use crate::decide::restart::Jitter;
-use crate::model::{self, EventDetail, Exit, Moment, ProcessId, ProcessSnapshot, ProcessSpec, Subject};
+use crate::model::{self, EventDetail, Exit, Moment, ProcessId, ProcessSnapshot, ProcessSpec, Stream, Subject};
 use crate::sys::cgroup::Leaf;
 use crate::sys::clock;
 use crate::sys::orphans::Orphan;
@@ -35,6 +35,10 @@ const HURRIED_OUTPUT: Duration = Duration::from_millis(100);
 /// Everything of one process.
 pub(super) struct Driver {
     pub(super) spec: Arc<ProcessSpec>,
+    /// For the next life, where something of it cannot hold for the one that runs.
+    pub(super) next_spec: Option<Arc<ProcessSpec>>,
+    /// The outputs that routes have: whoever reads one of them for the log gives it up.
+    pub(super) routed: watch::Sender<Vec<Stream>>,
     pub(super) id: ProcessId,
     pub(super) notices: mpsc::UnboundedSender<Notice>,
     snapshot: Rc<RefCell<ProcessSnapshot>>,
@@ -101,6 +105,8 @@ impl Driver {
             streams: Streams::new(&spec, wiring),
             remains: Remains::new(id.clone()),
             spec,
+            next_spec: None,
+            routed: watch::Sender::new(Vec::new()),
             id,
             notices,
             snapshot,
@@ -178,6 +184,12 @@ impl Driver {
             }
             Command::KillGroup { life } => self.remains.kill_life(life),
             Command::Orphaned(orphan) => self.orphaned(orphan),
+            Command::Respec { spec, wiring } => self.respec(spec, wiring),
+            Command::Renew { reply } => {
+                let renews = self.machine.wanted_up() && self.take(Event::Restart);
+                answer(reply, renews);
+            }
+            Command::TakeOutput { stream, life, end } => self.take_output(stream, life, end),
             Command::BeginShutdown => {
                 self.begin_shutdown();
                 self.take(Event::BeginShutdown);

@@ -103,6 +103,9 @@ impl Life {
 impl Driver {
     /// Begins a life; all or nothing. `None`: its user is looked up first, and [`Driver::identified`] goes on.
     pub(super) fn spawn(&mut self, number: u64) -> Option<Event> {
+        if let Some(spec) = self.next_spec.take() {
+            self.spec = spec;
+        }
         match Lookup::begin(number, &self.spec) {
             Ok(None) => Some(self.spawned(number, |driver| driver.try_spawn(number, Identity::default()))),
             Ok(lookup) => {
@@ -225,7 +228,7 @@ impl Driver {
         })
     }
 
-    fn read_output(
+    pub(super) fn read_output(
         &mut self,
         life: u64,
         pid: i32,
@@ -240,6 +243,8 @@ impl Driver {
             pid,
             deadline,
             hurry: self.hurry.subscribe(),
+            routed: self.routed.subscribe(),
+            shown: self.streams.is_logged(stream),
             overdue: self.overdue.0.clone(),
             notices: self.notices.clone(),
         };

@@ -2,6 +2,7 @@
 //! A flood neither fills the log nor the control thread's time, and the child never waits: so many lines a second are
 //! shown and the rest counted, so many bytes a second are read and the rest thrown away and counted.
 
+use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -42,6 +43,10 @@ pub(super) struct Reader {
     /// Told the life whose group kept its output open for too long.
     pub(super) overdue: mpsc::UnboundedSender<u64>,
     pub(super) notices: mpsc::UnboundedSender<Notice>,
+    /// The outputs that routes have.
+    pub(super) routed: watch::Receiver<Vec<Stream>>,
+    /// False: it is read, and thrown away.
+    pub(super) shown: bool,
 }
 
 impl Reader {
@@ -60,6 +65,10 @@ impl Reader {
             ended = output.copy(&end) => Some(ended),
             () = reached(&mut deadline) => None,
             () = reached(&mut hurry) => None,
+            () = self.released() => {
+                output.finish();
+                return self.lend(end.into_inner());
+            }
         };
         let ended = match ended {
             Some(ended) => ended,
@@ -78,6 +87,28 @@ impl Reader {
         if let Err(error) = ended {
             tracing::error!(process = %self.id, stream = %self.stream, "process:{}: cannot read its {}: {error}", self.id, self.stream);
         }
+    }
+
+    /// Resolves when a route takes this output.
+    fn released(&self) -> impl Future<Output = ()> + use<> {
+        let (mut routed, stream) = (self.routed.clone(), self.stream);
+        async move {
+            let of_this = |streams: &Vec<Stream>| streams.contains(&stream);
+            if routed.wait_for(of_this).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// What was not read of it is the route's. What was read of a line that has not ended is in the log.
+    fn lend(self, end: OwnedFd) {
+        let (process, stream, life) = (self.id, self.stream, self.life);
+        let _ = self.notices.send(Notice::Lend {
+            process,
+            stream,
+            life,
+            end,
+        });
     }
 
     fn abandoned(&mut self) {
@@ -117,6 +148,7 @@ struct Output {
     stream: Stream,
     lines: Lines,
     limit: Limit,
+    shown: bool,
     /// Read in this second.
     bytes: usize,
 }
@@ -144,6 +176,7 @@ impl Output {
                 left_out: 0,
                 unread: 0,
             },
+            shown: reader.shown,
             bytes: 0,
         }
     }
@@ -157,7 +190,7 @@ impl Output {
             if clock::now().since(self.limit.since) >= SECOND {
                 self.renew();
             }
-            let flood = self.bytes >= MOST_BYTES;
+            let flood = !self.shown || self.bytes >= MOST_BYTES;
             let most = if flood { TURN_DISCARDED } else { TURN_BYTES };
             let mut turn = 0;
             while turn < most {
@@ -170,7 +203,7 @@ impl Output {
                     Ok(Ok(count)) => {
                         turn += count;
                         match flood {
-                            true => self.limit.unread += count as u64,
+                            true => self.limit.unread += u64::from(self.shown) * count as u64,
                             false => self.take(buffer.get(..count).unwrap_or_default()),
                         }
                     }

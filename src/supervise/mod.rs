@@ -15,6 +15,7 @@ mod lines;
 mod log;
 mod orphans;
 mod remains;
+mod respec;
 mod streams;
 mod wake;
 
@@ -87,6 +88,27 @@ pub enum Command {
     },
     /// An orphan of its that has come to the daemon.
     Orphaned(Orphan),
+    /// What holds from now on: for a life that runs, as far as it can hold without a new one.
+    Respec {
+        /// Of the same name.
+        spec: Arc<ProcessSpec>,
+        /// Its streams.
+        wiring: Wiring,
+    },
+    /// Restart it, if it is meant to run.
+    Renew {
+        /// When it is accepted: whether it is.
+        reply: oneshot::Sender<bool>,
+    },
+    /// An output that a route has given back: it goes where the spec says.
+    TakeOutput {
+        /// Which.
+        stream: Stream,
+        /// Of which life.
+        life: u64,
+        /// Its read end.
+        end: OwnedFd,
+    },
     /// From now on no life begins. A process that is down ends at once ([`Notice::Ended`]).
     BeginShutdown,
     /// Stop it for good: stop-signal, stop-timeout, SIGKILL; or SIGKILL at once.

@@ -62,6 +62,22 @@ impl Streams {
         }
     }
 
+    /// Other streams from the next life on; of the life that runs, those that it has.
+    pub(super) fn rewire(&mut self, spec: &ProcessSpec, wiring: Wiring) {
+        let mut fresh = Streams::new(spec, wiring);
+        for input in &mut fresh.inputs {
+            if let Some(place) = self.inputs.iter().position(|old| old.stream == input.stream) {
+                *input = self.inputs.swap_remove(place);
+            }
+        }
+        *self = fresh;
+    }
+
+    /// Whether the log shows what comes out of it.
+    pub(super) fn is_logged(&self, stream: Stream) -> bool {
+        self.logged.contains(&stream)
+    }
+
     /// Makes the ends for a life of this user (`None`: the daemon's). What stays open over lives is kept here, also when
     /// something fails half-way.
     pub(super) fn open(&mut self, owner: Option<u32>) -> io::Result<Ends> {
@@ -153,7 +169,12 @@ impl Input {
     /// The child's end for the next life.
     fn open(&mut self, keep: bool) -> io::Result<OwnedFd> {
         if let Some(spare) = &self.spare {
-            return process::fresh_reader(spare.as_fd());
+            let fresh = process::fresh_reader(spare.as_fd());
+            if !keep {
+                // It is kept no longer than for this life.
+                self.spare = None;
+            }
+            return fresh;
         }
         let (reader, writer) = process::input_pipe()?;
         self.ended = false;
