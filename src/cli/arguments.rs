@@ -53,6 +53,8 @@ pub(super) enum Verb {
     Restart(Process),
     /// Send a signal to a process
     Signal(Signal),
+    /// Read the config again and apply what has changed in it
+    Reload(Reload),
     /// Open all files of routes anew, after they were renamed (log rotation)
     Reopen,
     /// Say why a route does not move, down to the root cause
@@ -107,6 +109,13 @@ pub(super) struct Signal {
     /// The signal's name, e.g. HUP or SIGHUP
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(super) signal: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Reload {
+    /// Only show what would be done
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

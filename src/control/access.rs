@@ -112,6 +112,7 @@ fn needed(call: &Call) -> Right {
         | Call::StopProcess { .. }
         | Call::RestartProcess { .. }
         | Call::SignalProcess { .. }
+        | Call::Reload { .. }
         | Call::ReopenFiles { .. }
         | Call::Shutdown => Right::Change,
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 
 use super::error::Error;
-use super::types::{Cause, ConfigFile, Event, Process, Route, Snapshot, Status};
+use super::types::{Cause, ConfigFile, Event, Process, Reloaded, Route, Snapshot, Status};
 
 /// The daemon as the control server sees it. Everything is called on the control thread, many calls at a time.
 ///
@@ -39,6 +39,8 @@ pub trait Backend: 'static {
     async fn signal_process(&self, name: &str, signal: &str) -> Result<(), Error>;
     /// ReopenFiles: how many files were opened anew.
     async fn reopen_files(&self, wait: bool) -> Result<u64, Error>;
+    /// Reload: what was done, or with `dry_run` what would be. Without `wait` the answer comes when it begins.
+    async fn reload(&self, dry_run: bool, wait: bool) -> Result<Reloaded, Error>;
     /// Explain: the causes of a route's state, root cause last (else [`Error::NoSuchRoute`]).
     async fn explain(&self, route: &str) -> Result<Vec<Cause>, Error>;
     /// GetConfig.

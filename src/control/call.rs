@@ -26,11 +26,11 @@ methods! {
     PAUSE_ROUTE = "PauseRoute", RESUME_ROUTE = "ResumeRoute", DRAIN_ROUTE = "DrainRoute",
     START_PROCESS = "StartProcess", STOP_PROCESS = "StopProcess", RESTART_PROCESS = "RestartProcess",
     SIGNAL_PROCESS = "SignalProcess", REOPEN_FILES = "ReopenFiles", GET_CONFIG = "GetConfig", EXPLAIN = "Explain",
-    MONITOR = "Monitor", SHUTDOWN = "Shutdown",
+    RELOAD = "Reload", MONITOR = "Monitor", SHUTDOWN = "Shutdown",
 }
 
 /// Promised, and answered with `MethodNotImplemented`; not in the IDL, which describes what works.
-pub const NOT_IMPLEMENTED: [&str; 2] = ["Reload", "Upgrade"];
+pub const NOT_IMPLEMENTED: [&str; 1] = ["Upgrade"];
 
 /// No parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +87,18 @@ pub struct Signal {
     pub name: String,
     /// A name, with or without SIG.
     pub signal: String,
+}
+
+/// Reload.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Reload {
+    /// Only tell what would be done. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+    /// Default true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<bool>,
 }
 
 /// Explain.

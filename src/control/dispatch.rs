@@ -44,6 +44,7 @@ pub(super) async fn perform<B: Backend>(backend: &B, call: Call) -> Result<Answe
         Call::ReopenFiles { wait } => one(&Reopened {
             reopened: backend.reopen_files(wait).await?,
         }),
+        Call::Reload { dry_run, wait } => one(&backend.reload(dry_run, wait).await?),
         Call::Explain(route) => one(&Causes {
             causes: backend.explain(&route).await?,
         }),

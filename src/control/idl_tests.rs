@@ -7,7 +7,9 @@ use serde::{Deserializer, Serialize, forward_to_deserialize_any};
 use serde_json::{Map, Value, json};
 
 use super::call::{self, NOT_IMPLEMENTED};
-use super::types::{Cause, ConfigFile, Destination, Diagnostic, Event, LastExit, Process, Route, Source, Status};
+use super::types::{
+    Cause, ConfigFile, Destination, Diagnostic, Event, LastExit, Process, Reloaded, Route, Source, Status, Step,
+};
 use super::{Error, RELAY_IDL, SERVICE_IDL, WireError};
 
 type Fields = Vec<(String, Type)>;
@@ -225,6 +227,7 @@ fn the_types_are_those_of_the_idl() {
     hold("Destination", Idl::hold::<Destination>);
     hold("LastExit", Idl::hold::<LastExit>);
     hold("Process", Idl::hold::<Process>);
+    hold("Step", Idl::hold::<Step>);
     hold("Cause", Idl::hold::<Cause>);
     hold("ConfigFile", Idl::hold::<ConfigFile>);
     hold("Diagnostic", Idl::hold::<Diagnostic>);
@@ -263,6 +266,7 @@ fn the_methods_are_those_of_the_idl() {
     hold(call::RESTART_PROCESS, waited, changed);
     hold(call::SIGNAL_PROCESS, Idl::hold::<call::Signal>, nothing);
     hold(call::REOPEN_FILES, nothing, Idl::hold::<call::Reopened>);
+    hold(call::RELOAD, Idl::hold::<call::Reload>, Idl::hold::<Reloaded>);
     hold(call::EXPLAIN, Idl::hold::<call::Explain>, Idl::hold::<call::Causes>);
     hold(call::GET_CONFIG, nothing, Idl::hold::<call::ConfigFiles>);
     hold(call::MONITOR, Idl::hold::<call::Monitor>, Idl::hold::<Event>);

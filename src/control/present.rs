@@ -45,6 +45,8 @@ pub fn route(route: &RouteSnapshot, clocks: Clocks) -> types::Route {
         accepted_bytes: route.accepted_bytes,
         accepted_records: route.accepted_records,
         retired_bytes: route.retired_bytes,
+        removed_source_bytes: route.removed_source_bytes,
+        removed_source_records: route.removed_source_records,
         sources: route.sources.iter().map(source).collect(),
         destinations: route.destinations.iter().map(destination).collect(),
     }

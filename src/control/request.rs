@@ -53,6 +53,10 @@ pub(super) enum Call {
     ReopenFiles {
         wait: bool,
     },
+    Reload {
+        dry_run: bool,
+        wait: bool,
+    },
     Explain(String),
     GetConfig,
     Monitor(Option<Vec<String>>),
@@ -68,6 +72,8 @@ impl Call {
             | Call::StopProcess { wait, .. }
             | Call::RestartProcess { wait, .. }
             | Call::ReopenFiles { wait } => *wait,
+            // Even if it is only asked what it would do, another one may be under way.
+            Call::Reload { .. } => true,
             _ => false,
         }
     }
@@ -179,6 +185,13 @@ fn parse_relay(method: &str, short: &str, parameters: Map<String, Value>, oneway
             }
         }
         "ReopenFiles" => typed::<call::Nothing>(parameters).map(|_| Call::ReopenFiles { wait: !oneway })?,
+        "Reload" => {
+            let of: call::Reload = typed(parameters)?;
+            Call::Reload {
+                dry_run: of.dry_run.unwrap_or(false),
+                wait: waited(of.wait),
+            }
+        }
         "Explain" => Call::Explain(route(typed::<call::Explain>(parameters)?.route)?),
         "GetConfig" => typed::<call::Nothing>(parameters).map(|_| Call::GetConfig)?,
         "Monitor" => Call::Monitor(subjects(typed::<call::Monitor>(parameters)?.subjects)?),

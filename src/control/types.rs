@@ -63,6 +63,11 @@ pub struct Route {
     pub accepted_records: Option<u64>,
     /// Went to destinations that are no longer in the route.
     pub retired_bytes: u64,
+    /// Bytes that came from sources which are no longer in the route.
+    pub removed_source_bytes: u64,
+    /// The same in records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed_source_records: Option<u64>,
     /// In config order.
     pub sources: Vec<Source>,
     /// In config order.
@@ -225,6 +230,28 @@ pub struct Diagnostic {
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+}
+
+/// One step of a reload.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// `open` `close` `retune` `rewire` `start` `restart` `stop`
+    pub kind: String,
+    /// `daemon`, `route:NAME`, `route:NAME/ENDPOINT`, `process:NAME`, `process:NAME@I`
+    pub subject: String,
+    /// In words.
+    pub reason: String,
+}
+
+/// Reload's reply.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reloaded {
+    /// In order; none when nothing but the text has changed.
+    pub steps: Vec<Step>,
+    /// That of the config which runs now.
+    pub generation: u64,
 }
 
 /// One link of the chain that Explain tells.

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::dispatch::is_closed;
+use super::reload;
 use super::state::Daemon;
 use super::wire;
 use crate::control::{Backend, Error, Subscription, types};
@@ -23,6 +24,8 @@ const SETTLING: Duration = Duration::from_millis(40);
 pub struct Control {
     /// What it asks.
     pub daemon: Rc<Daemon>,
+    /// Where reloads are asked for.
+    pub reloads: mpsc::UnboundedSender<reload::Request>,
     /// Told when somebody wants the daemon to stop.
     pub stop: Rc<Notify>,
 }
@@ -155,12 +158,12 @@ impl Control {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: i32::try_from(std::process::id()).unwrap_or_default(),
             started_at_usec: clock::realtime_usec().saturating_sub(age),
-            generation: 1,
+            generation: daemon.generation.get(),
             life: 1,
             config_paths: plant.config.files.iter().map(|file| shown_path(&file.path)).collect(),
             routes,
             processes,
-            last_reload_error: None,
+            last_reload_error: daemon.last_reload_error.borrow().clone(),
         }
     }
 
@@ -319,6 +322,14 @@ impl Backend for Control {
 
     async fn reopen_files(&self, wait: bool) -> Result<u64, Error> {
         self.daemon.reopen_files(wait).await
+    }
+
+    async fn reload(&self, dry_run: bool, wait: bool) -> Result<types::Reloaded, Error> {
+        self.refuse_when_stopping()?;
+        let (reply, outcome) = oneshot::channel();
+        // Nobody takes it any more once the daemon stops, and then the answer says so.
+        let _ = self.reloads.send(reload::Request { dry_run, wait, reply });
+        outcome.await.map_err(|_| stopping())?
     }
 
     async fn explain(&self, route: &str) -> Result<Vec<types::Cause>, Error> {

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use super::plant::Plant;
 use super::state::Daemon;
 use super::wiring::End;
-use crate::endpoint::{self, Side, ends::Lent};
+use crate::endpoint::{
+    self, Side,
+    ends::{GivenBack, Lent},
+};
 use crate::model::{EndpointSpec, ProcessId, ProcessState, RouteState};
 use crate::relay::{Command, DestinationCommand, Report, RouteHandle, SourceCommand};
 use crate::supervise::{self, Notice};
@@ -30,6 +33,13 @@ impl Daemon {
                 match (output, input) {
                     (Some((_, end)), _) => plant.tell_source(end, SourceCommand::Lend(lent)),
                     (None, Some((_, end))) => plant.tell_destination(end, DestinationCommand::Lend(lent)),
+                    // Its route comes with the reload that is under way.
+                    (None, None) if self.is_reloading.get() => {
+                        let exited = None;
+                        self.shelf
+                            .borrow_mut()
+                            .put(&process, stream, GivenBack { lent, exited });
+                    }
                     // Not lent to anybody: the end is dropped.
                     (None, None) => {}
                 }
@@ -41,6 +51,7 @@ impl Daemon {
                 output_deadline: deadline,
             } => {
                 let plant = self.plant();
+                self.shelf.borrow_mut().exited(&process, life, pid, deadline);
                 for (_, end) in plant.wiring.outputs(&process) {
                     plant.tell_source(end, SourceCommand::Exited { life, pid, deadline });
                     plant.tell_source(end, SourceCommand::Down(false));
@@ -146,6 +157,47 @@ impl Daemon {
         }
     }
 
+    /// A route has got more ends: those of processes are lent what there is for them, or told why there is nothing.
+    pub fn lend_what_is_there(&self, route: &RouteHandle, is_new: impl Fn(&str) -> bool) {
+        let sources = route.spec.from.iter().map(|source| (Side::Source, &source.endpoint));
+        let destinations = route.spec.to.iter().map(|to| (Side::Destination, &to.endpoint));
+        for (side, end) in sources.chain(destinations) {
+            let (name, stream): (Arc<str>, _) = (end.to_string().into(), endpoint::stream_of(end));
+            let Some((process, stream)) = stream.filter(|_| is_new(&name)) else {
+                continue;
+            };
+            let state = self.plant().process(process).map(|process| process.state());
+            let for_good = match state {
+                Some(ProcessState::Failed) => self.exit_when_done,
+                state => state == Some(ProcessState::Finished),
+            };
+            let there = self.shelf.borrow_mut().take(process, stream);
+            let down = there.is_empty() || state.is_some_and(is_at_rest);
+            for GivenBack { lent, exited } in there {
+                let life = lent.life;
+                match side {
+                    Side::Source => {
+                        route.send(Command::Source(Arc::clone(&name), SourceCommand::Lend(lent)));
+                        if let Some((pid, deadline)) = exited {
+                            let exited = SourceCommand::Exited { life, pid, deadline };
+                            route.send(Command::Source(Arc::clone(&name), exited));
+                        }
+                    }
+                    Side::Destination => {
+                        route.send(Command::Destination(Arc::clone(&name), DestinationCommand::Lend(lent)));
+                    }
+                }
+            }
+            match side {
+                _ if !down => {}
+                Side::Source => route.send(Command::Source(name, SourceCommand::Down(for_good))),
+                Side::Destination => {
+                    route.send(Command::Destination(name, DestinationCommand::Down(for_good, 0)));
+                }
+            }
+        }
+    }
+
     /// A closed route was reopened by hand.
     pub fn tell_all_absent(&self, route: &RouteHandle) {
         for side in SIDES {
@@ -191,6 +243,13 @@ impl Daemon {
             });
         }
     }
+}
+
+fn is_at_rest(state: ProcessState) -> bool {
+    matches!(
+        state,
+        ProcessState::Stopped | ProcessState::Finished | ProcessState::Failed
+    )
 }
 
 /// Whether a route is closed, so that reopening it opens every end of it anew.

@@ -10,7 +10,8 @@ impl Daemon {
     pub fn is_done(&self) -> bool {
         let finished = |state| matches!(state, ProcessState::Finished | ProcessState::Failed);
         let plant = self.plant();
-        plant.processes.iter().all(|process| finished(process.state()))
+        !self.is_reloading.get()
+            && plant.processes.iter().all(|process| finished(process.state()))
             && plant
                 .routes
                 .iter()

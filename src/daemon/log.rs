@@ -12,12 +12,34 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{self, Writer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, reload};
 
 use super::stderr::Lines;
 
 /// The log; what is queued is written when it is dropped.
 pub struct Log {
     lines: Option<Lines>,
+    level: LevelSetter,
+}
+
+/// By which the level is changed while it runs.
+#[derive(Clone, Debug)]
+pub struct LevelSetter(reload::Handle<LevelFilter, Registry>);
+
+impl LevelSetter {
+    /// From now on.
+    pub fn set(&self, level: Level) {
+        // It fails only when there is no log any more.
+        let _ = self.0.reload(LevelFilter::from_level(level));
+    }
+}
+
+impl Log {
+    /// By which its level is changed.
+    #[must_use]
+    pub fn level(&self) -> LevelSetter {
+        self.level.clone()
+    }
 }
 
 impl Drop for Log {
@@ -30,7 +52,9 @@ impl Drop for Log {
 
 /// Starts logging. Called once. Fails when there can be no thread for it.
 pub fn start(level: Level) -> io::Result<Log> {
-    let registry = tracing_subscriber::registry().with(LevelFilter::from_level(level));
+    let (filter, handle) = reload::Layer::new(LevelFilter::from_level(level));
+    let level = LevelSetter(handle);
+    let registry = tracing_subscriber::registry().with(filter);
     if stderr_is_journal()
         && let Ok(journal) = tracing_journald::layer()
     {
@@ -39,7 +63,7 @@ pub fn start(level: Level) -> io::Result<Log> {
             .with_syslog_identifier("sluiced".to_owned());
         // A second start is a mistake of this program that only loses log lines.
         let _ = registry.with(journal).try_init();
-        return Ok(Log { lines: None });
+        return Ok(Log { lines: None, level });
     }
     let lines = Lines::start(io::stderr())?;
     let writer = lines.clone();
@@ -49,7 +73,8 @@ pub fn start(level: Level) -> io::Result<Log> {
         .with_target(false)
         .with_ansi(io::stderr().is_terminal());
     let _ = registry.with(human).try_init();
-    Ok(Log { lines: Some(lines) })
+    let lines = Some(lines);
+    Ok(Log { lines, level })
 }
 
 /// The message names its route or process; the fields that say so again are for the journal.

@@ -15,6 +15,7 @@ mod journal;
 mod lock;
 mod log;
 mod plant;
+mod reload;
 mod reopen;
 mod run;
 mod service;

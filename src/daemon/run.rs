@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook_tokio::Signals;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
@@ -18,10 +18,11 @@ use super::arguments::Arguments;
 use super::backend::Control;
 use super::control_socket::{self, Passed};
 use super::lock::Lock;
+use super::log::LevelSetter;
 use super::plant::Plant;
-use super::state::Daemon;
+use super::state::{Daemon, Means};
 use super::wiring::Wiring;
-use super::{log, say, service};
+use super::{log, reload, say, service};
 use crate::config;
 use crate::control::{Access, Limits, ListenError, Listener, Server};
 use crate::endpoint::ends::Taken;
@@ -74,10 +75,8 @@ pub(super) fn run(config: Config, arguments: &Arguments) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    let ended = LocalSet::new().block_on(
-        &runtime,
-        live(config, arguments.exit_when_done, passed, (access, cgroups)),
-    );
+    let means = (access, cgroups, log.level());
+    let ended = LocalSet::new().block_on(&runtime, live(config, arguments, passed, means));
     drop((log, lock));
     match ended {
         Ok(code) => code,
@@ -128,30 +127,44 @@ enum StartError {
 
 async fn live(
     config: Config,
-    exit_when_done: bool,
+    arguments: &Arguments,
     passed: Vec<Passed>,
-    (access, cgroups): (Access, Option<Rc<Cgroups>>),
+    (access, cgroups, log_level): (Access, Option<Rc<Cgroups>>, LevelSetter),
 ) -> Result<ExitCode, StartError> {
     let orphans = orphans(cgroups.is_some());
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR2])
         .map_err(|error| StartError::Io("set up the signal handlers", error))?;
     let listener = control_socket::listener(&config.control, passed, &access)?;
     let (notices_in, notices) = mpsc::unbounded_channel();
-    let (daemon, relayed) = start(config, exit_when_done, &notices_in, cgroups).await?;
+    let means = Means {
+        notices: notices_in,
+        cgroups,
+        log_level,
+    };
+    let (daemon, relayed) = start(config, arguments.exit_when_done, means).await?;
     tokio::task::spawn_local(hear_processes(Rc::clone(&daemon), notices));
     let no_more = CancellationToken::new();
     let orphans = tokio::task::spawn_local(hear_orphans(Rc::clone(&daemon), orphans, no_more.clone()));
     let last = CancellationToken::new();
     let hearing = tokio::task::spawn_local(hear_relays(Rc::clone(&daemon), relayed, last.clone()));
     let asked = Rc::new(Notify::new());
-    tokio::task::spawn_local(hear_signals(signals, Rc::clone(&asked)));
+    let (reloads, requests) = mpsc::unbounded_channel();
+    let reloading = reload::run(Rc::clone(&daemon), arguments.configs.clone(), requests);
+    let reloading = tokio::task::spawn_local(reloading);
+    tokio::task::spawn_local(hear_signals(signals, Rc::clone(&asked), reloads.clone()));
     let hang_up = CancellationToken::new();
-    let server = tokio::task::spawn_local(answer(listener, access, &daemon, &asked, hang_up.clone()));
+    let server = answer(listener, access, &daemon, &asked, reloads, hang_up.clone());
+    let server = tokio::task::spawn_local(server);
     spawn_service(&daemon);
     let done = tokio::select! {
         () = asked.notified() => false,
         () = done(&daemon) => true,
     };
+    // Between two steps: what runs then is stopped.
+    reloading.abort();
+    let _ = reloading.await;
+    daemon.is_reloading.set(false);
+    daemon.shelf.take();
     daemon.stop(asked.notified()).await;
     no_more.cancel();
     let _ = orphans.await;
@@ -173,10 +186,12 @@ fn answer(
     access: Access,
     daemon: &Rc<Daemon>,
     stop: &Rc<Notify>,
+    reloads: mpsc::UnboundedSender<reload::Request>,
     hang_up: CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
     let backend = Control {
         daemon: Rc::clone(daemon),
+        reloads,
         stop: Rc::clone(stop),
     };
     let server = Server::new(listener, access, Rc::new(backend), Limits::default());
@@ -204,12 +219,7 @@ fn spawn_service(daemon: &Rc<Daemon>) {
 }
 
 /// Starts the relay threads, the routes and the processes.
-async fn start(
-    config: Config,
-    exit_when_done: bool,
-    notices: &mpsc::UnboundedSender<supervise::Notice>,
-    cgroups: Option<Rc<Cgroups>>,
-) -> Result<(Rc<Daemon>, relay::Notices), StartError> {
+async fn start(config: Config, exit_when_done: bool, means: Means) -> Result<(Rc<Daemon>, relay::Notices), StartError> {
     let (reports, relayed) = relay::reports();
     let taken = Arc::new(Taken::default());
     let threads: Vec<RelayThread> = (0..config.daemon.relay_threads)
@@ -228,12 +238,12 @@ async fn start(
         let spec = Arc::new(spec.clone());
         for id in spec.ids() {
             let wired = wiring.of_process(&id);
-            let (spec, notices, cgroups) = (Arc::clone(&spec), notices.clone(), cgroups.clone());
+            let (spec, notices, cgroups) = (Arc::clone(&spec), means.notices.clone(), means.cgroups.clone());
             processes.push(Rc::new(supervise::start(spec, id, wired, notices, cgroups)));
         }
     }
     let plant = Plant::new(Rc::new(config), routes, processes);
-    let daemon = Rc::new(Daemon::new(plant, exit_when_done, threads));
+    let daemon = Rc::new(Daemon::new(plant, exit_when_done, threads, means));
     for process in &daemon.plant().processes {
         if matches!(process.state(), ProcessState::Stopped | ProcessState::Waiting) {
             daemon.tell_down(process.id());
@@ -301,11 +311,17 @@ async fn hear_relays(daemon: Rc<Daemon>, mut relayed: relay::Notices, last: Canc
     }
 }
 
-async fn hear_signals(mut signals: Signals, asked: Rc<Notify>) {
+async fn hear_signals(mut signals: Signals, asked: Rc<Notify>, reloads: mpsc::UnboundedSender<reload::Request>) {
     while let Some(signal) = signals.next().await {
         match signal {
             SIGTERM | SIGINT => asked.notify_one(),
-            SIGHUP => tracing::warn!("SIGHUP: reloading is not supported yet; restart the daemon to change its config"),
+            SIGHUP => {
+                // How it went is in the log, and told by STATUS=.
+                let (reply, _) = oneshot::channel();
+                let (dry_run, wait) = (false, false);
+                // Nobody takes it any more once the daemon stops.
+                let _ = reloads.send(reload::Request { dry_run, wait, reply });
+            }
             _ => tracing::warn!("SIGUSR2: upgrading is not supported yet; restart the daemon to replace its binary"),
         }
     }

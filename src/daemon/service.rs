@@ -13,6 +13,8 @@ use crate::sys::notify::try_notify as send;
 
 /// STATUS= follows the state at most so often.
 const BETWEEN_STATUSES: Duration = Duration::from_secs(1);
+/// A reload is not held up for longer by a manager that does not read.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two tries to tell a manager that does not read.
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
@@ -33,6 +35,19 @@ async fn tell(states: &[NotifyState<'_>]) {
     while !try_notify(states) {
         clock::sleep_until(clock::now() + BETWEEN_TRIES).await;
     }
+}
+
+/// A reload begins, as far as the manager hears of it in time.
+pub async fn reloading() {
+    let (what, when) = (NotifyState::Reloading, format!("MONOTONIC_USEC={}", clock::now().0));
+    let when = NotifyState::Custom(&when);
+    within(PATIENCE, tell(&[what, when])).await;
+}
+
+/// It is over, one way or the other.
+pub async fn reloaded(daemon: &Daemon) {
+    let status = status(daemon);
+    within(PATIENCE, tell(&[NotifyState::Ready, NotifyState::Status(&status)])).await;
 }
 
 /// Whether a service manager listens.
@@ -96,11 +111,15 @@ fn status(daemon: &Daemon) -> String {
         .map(|route| route.cell.with(|cell| cell.state))
         .collect();
     let processes: Vec<ProcessState> = plant.processes.iter().map(|process| process.snapshot().state).collect();
-    format!(
+    let counts = format!(
         "{}; {}",
         counted(routes, "route", RouteState::as_str),
         counted(processes, "process", ProcessState::as_str)
-    )
+    );
+    match &*daemon.last_reload_error.borrow() {
+        Some(error) => format!("{counts}; the last reload was refused: {error}"),
+        None => counts,
+    }
 }
 
 fn counted<S: Copy + Ord>(mut states: Vec<S>, what: &str, shown: impl Fn(S) -> &'static str) -> String {

@@ -6,9 +6,11 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
+use super::log::LevelSetter;
 use super::plant::Plant;
+use super::reload::Shelf;
 use super::shutdown::Stopping;
 use crate::control::{present, types};
 use crate::decide::start_order::StartOrder;
@@ -20,6 +22,17 @@ use crate::sys::clock;
 
 /// Events that a Monitor may be behind.
 const RING: usize = 1024;
+
+/// By what processes are started, and the log is changed.
+#[derive(Debug)]
+pub struct Means {
+    /// What processes tell.
+    pub notices: mpsc::UnboundedSender<supervise::Notice>,
+    /// Where there are some.
+    pub cgroups: Option<Rc<supervise::Cgroups>>,
+    /// `log-level`
+    pub log_level: LevelSetter,
+}
 
 /// The control plane. All of it lives on one thread.
 pub struct Daemon {
@@ -34,6 +47,17 @@ pub struct Daemon {
     pub events: broadcast::Sender<Arc<types::Event>>,
     /// Present from the moment the daemon is asked to stop.
     pub stopping: RefCell<Option<Stopping>>,
+    /// 1, and one more for each reload.
+    pub generation: Cell<u64>,
+    /// Why the last reload was refused.
+    pub last_reload_error: RefCell<Option<String>>,
+    /// A reload is under way.
+    pub is_reloading: Cell<bool>,
+    /// Pipes of processes that no route has.
+    pub shelf: RefCell<Shelf>,
+    /// What a reload needs.
+    pub means: Means,
+    next_thread: Cell<usize>,
     /// As long as a process waits for those that it feeds.
     pub start_order: RefCell<Option<StartOrder>>,
     /// The sides of reopened routes of which nobody has come yet.
@@ -48,7 +72,8 @@ pub struct Daemon {
 impl Daemon {
     /// A control plane over what was started.
     #[must_use]
-    pub fn new(plant: Plant, exit_when_done: bool, threads: Vec<RelayThread>) -> Daemon {
+    pub fn new(plant: Plant, exit_when_done: bool, threads: Vec<RelayThread>, means: Means) -> Daemon {
+        let next_thread = Cell::new(plant.routes.len());
         let start_order = RefCell::new(Some(StartOrder::new(&plant.wiring.stop_order(), plant.processes.len())));
         Daemon {
             plant: RefCell::new(Rc::new(plant)),
@@ -57,6 +82,12 @@ impl Daemon {
             threads,
             events: broadcast::Sender::new(RING),
             stopping: RefCell::new(None),
+            generation: Cell::new(1),
+            last_reload_error: RefCell::default(),
+            is_reloading: Cell::new(false),
+            shelf: RefCell::default(),
+            means,
+            next_thread,
             start_order,
             waits_anew: RefCell::default(),
             coming: RefCell::default(),
@@ -69,6 +100,22 @@ impl Daemon {
     #[must_use]
     pub fn plant(&self) -> Rc<Plant> {
         Rc::clone(&self.plant.borrow())
+    }
+
+    /// From now on this runs.
+    pub fn replace_plant(&self, plant: Plant) {
+        let waits = self.start_order.borrow().is_some();
+        *self.start_order.borrow_mut() =
+            waits.then(|| StartOrder::new(&plant.wiring.stop_order(), plant.processes.len()));
+        *self.plant.borrow_mut() = Rc::new(plant);
+        self.changed();
+    }
+
+    /// The thread whose turn it is to get a route.
+    pub fn next_thread(&self) -> &RelayThread {
+        let next = self.next_thread.get();
+        self.next_thread.set(next + 1);
+        &self.threads[next % self.threads.len()]
     }
 
     /// Until the guard goes, these processes count as coming, whatever their state still says.

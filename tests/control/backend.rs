@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Map;
 use sluiced::control::types::{
-    Cause, ConfigFile, Destination, Event, LastExit, Process, Route, Snapshot, Source, Status,
+    Cause, ConfigFile, Destination, Event, LastExit, Process, Reloaded, Route, Snapshot, Source, Status, Step,
 };
 use sluiced::control::{Access, Backend, Error, Limits, Server, Subscription, listen};
 use sluiced::sys::clock;
@@ -205,6 +205,18 @@ impl Backend for Memory {
     async fn reopen_files(&self, wait: bool) -> Result<u64, Error> {
         Ok(2 + u64::from(self.until_released(wait && self.paused.get()).await))
     }
+    async fn reload(&self, dry_run: bool, _wait: bool) -> Result<Reloaded, Error> {
+        let step = Step {
+            kind: "retune".to_owned(),
+            subject: "daemon".to_owned(),
+            reason: "log-level has changed".to_owned(),
+        };
+        Ok(Reloaded {
+            steps: vec![step],
+            generation: if dry_run { 1 } else { 2 },
+        })
+    }
+
     async fn explain(&self, route: &str) -> Result<Vec<Cause>, Error> {
         Self::known_route(route)?;
         let cause = |subject: &str, text: &str, since_usec| Cause {

@@ -117,10 +117,8 @@ fn a_oneway_call_is_done_and_never_answered() {
 fn methods_of_later_are_named_as_such() {
     let server = Running::start();
     let mut client = server.connect();
-    for method in ["Reload", "Upgrade"] {
-        client.begin(method, "{}");
-        assert_eq!(client.error(), "org.varlink.service.MethodNotImplemented", "{method}");
-    }
+    client.begin("Upgrade", "{}");
+    assert_eq!(client.error(), "org.varlink.service.MethodNotImplemented");
 }
 
 #[test]

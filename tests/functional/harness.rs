@@ -133,7 +133,7 @@ fn a_record_that_is_lost_or_doubled_is_told() {
 fn the_law_is_broken_by_one_byte() {
     let route = |bytes: u64, queued: u64, dropped: u64, partial: u64| {
         Shown(json!({
-            "acceptedBytes": 100, "retiredBytes": 0, "distribution": "broadcast",
+            "acceptedBytes": 100, "retiredBytes": 0, "removedSourceBytes": 0, "distribution": "broadcast",
             "sources": [{ "bytes": 100, "partialBytes": partial }],
             "destinations": [{
                 "name": "null", "bytes": bytes, "queuedBytes": queued, "droppedBytes": dropped, "fromBytes": 0,

@@ -40,6 +40,7 @@ mod processes;
 mod rates;
 mod readiness;
 mod relay;
+mod reload;
 mod runtime_directory;
 mod shutdown;
 mod spawn;
@@ -91,6 +92,7 @@ const THEMES: &[Theme] = &[
     ("rates", rates::STORIES),
     ("readiness", readiness::STORIES),
     ("relay", relay::STORIES),
+    ("reload", reload::STORIES),
     ("runtime_directory", runtime_directory::STORIES),
     ("shutdown", shutdown::STORIES),
     ("spawn", spawn::STORIES),

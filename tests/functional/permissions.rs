@@ -117,7 +117,7 @@ fn needed(reply: &Value) -> Option<&str> {
 }
 
 const ASKING: [&str; 4] = ["GetStatus", "ListRoutes", "ListProcesses", "Explain"];
-const CHANGING: [&str; 9] = [
+const CHANGING: [&str; 10] = [
     "PauseRoute",
     "ResumeRoute",
     "DrainRoute",
@@ -125,6 +125,7 @@ const CHANGING: [&str; 9] = [
     "StopProcess",
     "RestartProcess",
     "SignalProcess",
+    "Reload",
     "ReopenFiles",
     "Shutdown",
 ];

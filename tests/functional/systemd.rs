@@ -8,6 +8,7 @@ use crate::support::{Daemon, PATIENCE, stories};
 
 stories!(
     ready_and_stopping_are_told,
+    a_reload_is_told_from_its_beginning_to_its_end,
     a_manager_that_does_not_read_is_not_waited_for
 );
 
@@ -50,6 +51,43 @@ fn ready_and_stopping_are_told() {
     daemon.signal(nix::sys::signal::Signal::SIGTERM);
     wait_for("STOPPING=1");
     daemon.expect_end(0);
+}
+
+/// systemd.service(5), Type=notify-reload: RELOADING=1 with MONOTONIC_USEC of no earlier than the signal, then READY=1, also
+/// when nothing could be changed.
+fn a_reload_is_told_from_its_beginning_to_its_end() {
+    let text = "[route.a]\nfrom = \"fifo:in\"\nto = \"null\"\n";
+    let builder = Daemon::config(text);
+    let path = builder.place().file("notify");
+    let socket = UnixDatagram::bind(&path).expect("a notify socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let daemon = builder
+        .environment("NOTIFY_SOCKET", &path.display().to_string())
+        .start();
+    let next_with = |what: &str| loop {
+        let mut datagram = [0; 4096];
+        let count = socket.recv(&mut datagram).expect("a message");
+        let text = String::from_utf8_lossy(&datagram[..count]).into_owned();
+        if text.lines().any(|line| line == what) {
+            return text;
+        }
+    };
+    next_with("READY=1");
+    for (text, refused) in [
+        (format!("{text}rate-limit = \"1MiB/s\"\n"), false),
+        ("[route.\n".to_owned(), true),
+    ] {
+        daemon.rewrite(&text);
+        let before = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).expect("a clock");
+        daemon.signal(nix::sys::signal::Signal::SIGHUP);
+        let told = next_with("RELOADING=1");
+        let at = told.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
+        let at: u128 = at.expect("a time").parse().expect("a number");
+        assert!(at >= std::time::Duration::from(before).as_micros(), "{told}");
+        let told = next_with("READY=1");
+        assert_eq!(told.contains("the last reload was refused: "), refused, "{told}");
+    }
+    daemon.finish();
 }
 
 /// unix(7): a datagram socket that nobody reads is full after net.unix.max_dgram_qlen messages, and send(2) waits.

@@ -5,6 +5,7 @@ mod drain;
 mod events;
 mod pause;
 mod processes;
+mod reload;
 mod reopen;
 mod restart;
 mod resume;
@@ -33,6 +34,7 @@ pub(super) fn run(session: &mut Session, verb: Verb) -> Result<(), Failure> {
         Verb::Stop(of) => stop::run(session, of.name),
         Verb::Restart(of) => restart::run(session, of.name),
         Verb::Signal(of) => signal::run(session, of.name, of.signal),
+        Verb::Reload(of) => reload::run(session, &of),
         Verb::Reopen => reopen::run(session),
         Verb::Why(of) => why::run(session, of.name),
         Verb::Events(of) => events::run(session, of),

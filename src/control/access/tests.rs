@@ -110,6 +110,13 @@ fn calls() -> Vec<(Call, Right)> {
             },
             Change,
         ),
+        (
+            Call::Reload {
+                dry_run: true,
+                wait: true,
+            },
+            Change,
+        ),
         (Call::ReopenFiles { wait: true }, Change),
         (Call::Shutdown, Change),
     ]

@@ -155,6 +155,26 @@ impl Daemon {
         &self.place
     }
 
+    /// Writes another config into its file, for a reload.
+    pub fn rewrite(&self, text: &str) {
+        let place = &self.place;
+        let text = config_text::complete(text, place.home(), &place.runtime_directory(), peer::PART);
+        std::fs::write(place.config(), text).expect("writing the config");
+    }
+
+    /// Writes another config and reloads; the steps, as `KIND SUBJECT`.
+    pub fn reload(&self, text: &str) -> Vec<String> {
+        self.rewrite(text);
+        let reply = self.call("Reload", json!({}));
+        let reply = reply.unwrap_or_else(|error| panic!("Reload: {error:?}\n{}", self.log_tail()));
+        let steps = reply.list("steps");
+        let shown = steps
+            .iter()
+            .map(|step| format!("{} {}", step.text("kind"), step.text("subject")));
+        let directory = format!("{}/", self.place.runtime_directory().display());
+        shown.map(|step| step.replace(&directory, "")).collect()
+    }
+
     /// A FIFO by its relative name in the config.
     pub fn fifo(&self, name: &str) -> PathBuf {
         self.place.fifo(name)

@@ -39,8 +39,8 @@ pub fn check_law(route: &Shown) -> Result<(), String> {
     equal(
         "acceptedBytes + partialBytes",
         accepted + partial,
-        "bytes of all sources",
-        read,
+        "bytes of all sources, and removedSourceBytes",
+        read + route.int("removedSourceBytes"),
         route,
     )
 }
@@ -56,6 +56,7 @@ pub fn check_records(route: &Shown) -> Result<(), String> {
         };
     };
     let read: u64 = route.list("sources").iter().map(|source| source.int("records")).sum();
+    let read = read + route.maybe_int("removedSourceRecords").unwrap_or(0);
     equal("acceptedRecords", accepted, "records of all sources", read, route)?;
     for destination in &route.list("destinations") {
         if destination.int("fromBytes") > 0 || destination.maybe_int("uptoBytes").is_some() {

@@ -1,0 +1,342 @@
+//! Carries the steps of a reload out, stage by stage. Each stage leaves a plant that runs, so that a shutdown may come at
+//! any time.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::oneshot;
+
+use crate::daemon::plant::Plant;
+use crate::daemon::state::Daemon;
+use crate::daemon::wiring::Wiring;
+use crate::decide::process::KILL_GRACE;
+use crate::decide::reload::{Kind, Step};
+use crate::endpoint::{self, ends::GivenBack};
+use crate::model::{Config, Moment, Name, ProcessId, ProcessSpec, ProcessState, RouteSpec, Stream, Subject};
+use crate::relay::{self, Leave, Left, RouteHandle};
+use crate::supervise::{self, Command};
+use crate::sys::clock;
+
+/// A process that cannot even be killed is not waited for longer than this.
+const UNKILLABLE: Duration = Duration::from_secs(2);
+
+/// A reload under way.
+struct Reload<'d> {
+    daemon: &'d Daemon,
+    wanted: Rc<Config>,
+    /// Where the streams belong when it is over.
+    target: Wiring,
+    specs: BTreeMap<ProcessId, Arc<ProcessSpec>>,
+    /// For everything that is drained, and for everybody who is waited for.
+    deadline: Moment,
+}
+
+/// What a stage waits for.
+type Wait<'r> = Pin<Box<dyn Future<Output = ()> + 'r>>;
+
+pub(super) async fn apply(daemon: &Rc<Daemon>, wanted: Config, steps: &[Step]) {
+    let mut specs = BTreeMap::new();
+    let mut ids = Vec::new();
+    for process in &wanted.processes {
+        let spec = Arc::new(process.clone());
+        for id in process.ids() {
+            specs.insert(id.clone(), Arc::clone(&spec));
+            ids.push(id);
+        }
+    }
+    let reload = Reload {
+        daemon,
+        target: Wiring::new(ids, wanted.routes.iter()),
+        deadline: clock::now() + wanted.daemon.drain_timeout,
+        specs,
+        wanted: Rc::new(wanted),
+    };
+    for stage in steps.chunk_by(|one, other| one.stage == other.stage) {
+        let waits: Vec<Wait<'_>> = reload.begin(stage);
+        join_all(waits).await;
+        reload.forget(stage);
+    }
+    reload.finish();
+}
+
+impl Reload<'_> {
+    /// Begins every step of a stage.
+    fn begin<'r>(&'r self, stage: &'r [Step]) -> Vec<Wait<'r>> {
+        let mut waits: Vec<Wait<'r>> = Vec::new();
+        let mut retuned: BTreeSet<&Name> = BTreeSet::new();
+        let mut rewired: BTreeMap<&Name, HashSet<&str>> = BTreeMap::new();
+        for step in stage {
+            match (step.kind, &step.subject) {
+                (Kind::Retune, Subject::Daemon) => self.daemon.means.log_level.set(self.wanted.daemon.log_level),
+                (Kind::Retune, Subject::Process(id)) => self.respec(id),
+                (Kind::Retune, Subject::Route(name) | Subject::Endpoint(name, _)) => {
+                    retuned.insert(name);
+                }
+                (Kind::Start, Subject::Process(id)) => waits.extend(self.start(id)),
+                (Kind::Restart, Subject::Process(id)) => waits.extend(self.restart(id)),
+                (Kind::Stop, Subject::Process(id)) => waits.extend(self.stop(id)),
+                (Kind::Open, Subject::Route(name)) => self.open(name),
+                (Kind::Close, Subject::Route(name)) => waits.extend(self.close(name)),
+                (Kind::Rewire, Subject::Endpoint(name, end)) => {
+                    rewired.entry(name).or_default().insert(end);
+                }
+                // No plan has such a step.
+                _ => {}
+            }
+        }
+        retuned.into_iter().for_each(|name| self.retune(name));
+        for (name, ends) in rewired {
+            waits.extend(self.rewire(name, &ends));
+        }
+        waits
+    }
+
+    /// What a stage has ended is not there any more.
+    fn forget(&self, stage: &[Step]) {
+        let plant = self.daemon.plant();
+        let gone =
+            |kind: Kind, subject: &Subject| stage.iter().any(|step| step.kind == kind && step.subject == *subject);
+        if !stage.iter().any(|step| matches!(step.kind, Kind::Stop | Kind::Close)) {
+            return;
+        }
+        let mut processes = plant.processes.clone();
+        processes.retain(|process| !gone(Kind::Stop, &Subject::Process(process.id().clone())));
+        let mut routes = plant.routes.clone();
+        routes.retain(|route| !gone(Kind::Close, &Subject::Route(route.spec.name.clone())));
+        let config = Rc::clone(&plant.config);
+        self.daemon.replace_plant(Plant::new(config, routes, processes));
+    }
+
+    /// What is wanted is what runs.
+    fn finish(&self) {
+        let plant = self.daemon.plant();
+        let places: BTreeMap<&Name, usize> = (self.wanted.routes.iter().enumerate())
+            .map(|(place, route)| (&route.name, place))
+            .collect();
+        let mut routes = plant.routes.clone();
+        routes.sort_by_key(|route| places.get(&route.spec.name).copied());
+        let mut processes = plant.processes.clone();
+        processes.sort_by_key(|process| self.target.place(process.id()));
+        self.daemon
+            .replace_plant(Plant::new(Rc::clone(&self.wanted), routes, processes));
+        self.daemon.start_waiting();
+        let plant = self.daemon.plant();
+        let left = self.daemon.shelf.borrow_mut().take_all();
+        for ((id, stream), ends) in left {
+            let Some(process) = plant.process(&id) else { continue };
+            for GivenBack { lent, .. } in ends {
+                let (life, end) = (lent.life, lent.end);
+                match stream {
+                    Stream::Stdin => process.send(Command::InputEnded { stream, life }),
+                    Stream::Stdout | Stream::Stderr => process.send(Command::TakeOutput { stream, life, end }),
+                    // It was restarted without it.
+                    Stream::Fd(_) => {}
+                }
+            }
+        }
+    }
+
+    fn wiring_of(&self, id: &ProcessId) -> supervise::Wiring {
+        supervise::Wiring {
+            waits: false,
+            ..self.target.of_process(id)
+        }
+    }
+
+    fn respec(&self, id: &ProcessId) {
+        let plant = self.daemon.plant();
+        if let (Some(process), Some(spec)) = (plant.process(id), self.specs.get(id)) {
+            let (spec, wiring) = (Arc::clone(spec), self.wiring_of(id));
+            process.send(Command::Respec { spec, wiring });
+        }
+    }
+
+    fn start(&self, id: &ProcessId) -> Option<Wait<'_>> {
+        let spec = Arc::clone(self.specs.get(id)?);
+        let means = &self.daemon.means;
+        let (notices, cgroups) = (means.notices.clone(), means.cgroups.clone());
+        let process = supervise::start(spec, id.clone(), self.wiring_of(id), notices, cgroups);
+        let process = Rc::new(process);
+        let plant = self.daemon.plant();
+        let mut processes = plant.processes.clone();
+        processes.push(Rc::clone(&process));
+        let (config, routes) = (Rc::clone(&plant.config), plant.routes.clone());
+        self.daemon.replace_plant(Plant::new(config, routes, processes));
+        Some(Box::pin(self.until_up(process)))
+    }
+
+    fn restart(&self, id: &ProcessId) -> Option<Wait<'_>> {
+        self.respec(id);
+        let process = Rc::clone(self.daemon.plant().process(id)?);
+        let (reply, begun) = oneshot::channel();
+        process.send(Command::Renew { reply });
+        Some(Box::pin(async move {
+            let _ = begun.await;
+            self.until_up(process).await;
+        }))
+    }
+
+    /// Until it is ready, or is not going to be soon.
+    async fn until_up(&self, process: Rc<supervise::Handle>) {
+        let underway = |state| {
+            matches!(
+                state,
+                ProcessState::Waiting | ProcessState::Starting | ProcessState::Stopping
+            )
+        };
+        let up = self.daemon.wait_until(|| !underway(process.state()));
+        self.until_deadline(up).await;
+    }
+
+    async fn until_deadline(&self, wait: impl Future<Output = ()>) {
+        tokio::select! {
+            () = wait => {}
+            () = clock::sleep_until(self.deadline) => {}
+        }
+    }
+
+    /// Who is fed has had the end of its input, and may exit by itself.
+    fn stop(&self, id: &ProcessId) -> Option<Wait<'_>> {
+        let process = Rc::clone(self.daemon.plant().process(id)?);
+        let config = Rc::clone(&self.daemon.plant().config);
+        let is_fed = (config.routes.iter().flat_map(|route| &route.to))
+            .filter_map(|to| endpoint::stream_of(&to.endpoint))
+            .any(|(fed, _)| fed == id);
+        let spec = config.processes.iter().find(|spec| spec.name == id.name);
+        let stop_timeout = spec.map_or(Duration::ZERO, |spec| spec.stop_timeout);
+        Some(Box::pin(async move {
+            process.send(Command::BeginShutdown);
+            if is_fed {
+                self.until_deadline(process.stopped()).await;
+            }
+            process.send(Command::Shutdown { kill: false });
+            let patience = clock::now() + stop_timeout * 2 + KILL_GRACE + UNKILLABLE;
+            tokio::select! {
+                () = process.stopped() => {}
+                () = clock::sleep_until(patience) => {
+                    tracing::warn!(process = %process.id(), "process:{}: it does not end; the reload goes on without it", process.id());
+                }
+            }
+        }))
+    }
+
+    fn route_wanted(&self, name: &Name) -> Option<&RouteSpec> {
+        self.wanted.routes.iter().find(|route| route.name == *name)
+    }
+
+    fn replace_route(&self, handle: RouteHandle) {
+        let plant = self.daemon.plant();
+        let mut routes = plant.routes.clone();
+        match plant.place_of(handle.spec.name.as_str()) {
+            Some(place) => routes[place] = handle,
+            None => routes.push(handle),
+        }
+        let (config, processes) = (Rc::clone(&plant.config), plant.processes.clone());
+        self.daemon.replace_plant(Plant::new(config, routes, processes));
+    }
+
+    fn open(&self, name: &Name) {
+        let Some(spec) = self.route_wanted(name) else { return };
+        let handle = self.daemon.next_thread().relay(Arc::new(spec.clone()));
+        self.replace_route(handle.clone());
+        self.daemon.lend_what_is_there(&handle, |_| true);
+    }
+
+    fn retune(&self, name: &Name) {
+        let plant = self.daemon.plant();
+        let (Some(handle), Some(wanted)) = (plant.route(name.as_str()), self.route_wanted(name)) else {
+            return;
+        };
+        let spec = Arc::new(with_toggled(&handle.spec, wanted, &HashSet::new()));
+        handle.send(relay::Command::Retune(Arc::clone(&spec)));
+        self.replace_route(handle.with(spec));
+    }
+
+    fn rewire(&self, name: &Name, ends: &HashSet<&str>) -> Option<Wait<'_>> {
+        let plant = self.daemon.plant();
+        let handle = plant.route(name.as_str())?;
+        let spec = Arc::new(with_toggled(&handle.spec, self.route_wanted(name)?, ends));
+        let (leave, left) = self.leave(&handle.spec);
+        handle.send(relay::Command::Rewire(Arc::clone(&spec), leave));
+        let before: HashSet<String> = endpoints(&handle.spec).collect();
+        let handle = handle.with(spec);
+        self.replace_route(handle.clone());
+        self.daemon.lend_what_is_there(&handle, |end| !before.contains(end));
+        Some(self.take_back(left))
+    }
+
+    fn close(&self, name: &Name) -> Option<Wait<'_>> {
+        let plant = self.daemon.plant();
+        let handle = plant.route(name.as_str())?;
+        let (leave, left) = self.leave(&handle.spec);
+        handle.send(relay::Command::Close(leave));
+        Some(self.take_back(left))
+    }
+
+    /// Inputs that another route is to feed are given back.
+    fn leave(&self, spec: &RouteSpec) -> (Leave, oneshot::Receiver<Vec<Left>>) {
+        let (reply, left) = oneshot::channel();
+        let wanted = |end: &&crate::model::EndpointSpec| {
+            let stream = endpoint::stream_of(end);
+            stream.is_some_and(|(process, stream)| self.target.inputs(process).any(|(input, _)| input == stream))
+        };
+        let inputs = spec.to.iter().map(|to| &to.endpoint).filter(wanted);
+        let leave = Leave {
+            deadline: self.deadline,
+            give_back: inputs.map(|end| end.to_string().into()).collect(),
+            reply,
+        };
+        (leave, left)
+    }
+
+    fn take_back(&self, left: oneshot::Receiver<Vec<Left>>) -> Wait<'_> {
+        Box::pin(async move {
+            // It does not answer only when it has gone, and its ends with it.
+            for Left {
+                process,
+                stream,
+                given_back,
+            } in left.await.unwrap_or_default()
+            {
+                self.daemon.shelf.borrow_mut().put(&process, stream, given_back);
+            }
+        })
+    }
+}
+
+fn endpoints(spec: &RouteSpec) -> impl Iterator<Item = String> {
+    let sources = spec.from.iter().map(|source| source.endpoint.to_string());
+    sources.chain(spec.to.iter().map(|to| to.endpoint.to_string()))
+}
+
+/// `wanted`, but with the endpoints of `current`, of which these have left, or have come.
+fn with_toggled(current: &RouteSpec, wanted: &RouteSpec, toggled: &HashSet<&str>) -> RouteSpec {
+    let is_there = |has: bool, end: &str| has != toggled.contains(end);
+    let mut spec = wanted.clone();
+    let had: HashSet<String> = current.from.iter().map(|source| source.endpoint.to_string()).collect();
+    let has: HashSet<String> = wanted.from.iter().map(|source| source.endpoint.to_string()).collect();
+    spec.from
+        .retain(|source| is_there(had.contains(&source.endpoint.to_string()), &source.endpoint.to_string()));
+    for source in &current.from {
+        let name = source.endpoint.to_string();
+        if !has.contains(&name) && is_there(true, &name) {
+            spec.from.push(source.clone());
+        }
+    }
+    let had: HashSet<String> = current.to.iter().map(|to| to.endpoint.to_string()).collect();
+    let has: HashSet<String> = wanted.to.iter().map(|to| to.endpoint.to_string()).collect();
+    spec.to
+        .retain(|to| is_there(had.contains(&to.endpoint.to_string()), &to.endpoint.to_string()));
+    for to in &current.to {
+        let name = to.endpoint.to_string();
+        if !has.contains(&name) && is_there(true, &name) {
+            spec.to.push(to.clone());
+        }
+    }
+    spec
+}
