@@ -10,11 +10,13 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::model::{Moment, ProcessId};
 use crate::sys::errno;
 use crate::sys::fifo::Identity;
+use crate::sys::parcel::{Parcel, Unpacking};
 use crate::sys::watch::Openings;
 use crate::transport::{ReadEnd, WriteEnd};
 
@@ -171,6 +173,16 @@ pub trait Source {
     fn trouble(&self) -> Option<Arc<str>> {
         None
     }
+
+    /// What the same source knows in the daemon's next life (but for the end that the relay has). Changes nothing.
+    fn pack(&self, _parcel: &mut Parcel) -> io::Result<Value> {
+        Ok(Value::Null)
+    }
+
+    /// Knows again what was packed. Once, before anything else.
+    fn unpack(&mut self, _packed: Value, _parcel: &mut Unpacking) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What has reached its place.
@@ -273,6 +285,25 @@ pub trait Destination {
     /// What keeps it from opening or writing, in words, while it is retried.
     fn trouble(&self) -> Option<Arc<str>> {
         None
+    }
+
+    /// Brings what works for it elsewhere to rest, between two system calls, until `thaw`; ready when it is. Asked again and
+    /// again, and `pack` comes only then.
+    fn poll_freeze(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    /// It goes on, whether or not it had come to rest.
+    fn thaw(&mut self) {}
+
+    /// What the same destination knows in the daemon's next life (but for the end that the relay has). Changes nothing.
+    fn pack(&self, _parcel: &mut Parcel) -> io::Result<Value> {
+        Ok(Value::Null)
+    }
+
+    /// Knows again what was packed. Once, before anything else.
+    fn unpack(&mut self, _packed: Value, _parcel: &mut Unpacking) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -190,6 +190,7 @@ impl Driver {
                 answer(reply, renews);
             }
             Command::TakeOutput { stream, life, end } => self.take_output(stream, life, end),
+            Command::Freeze { reply, .. } => answer(reply, Err(std::io::ErrorKind::Unsupported.into())),
             Command::BeginShutdown => {
                 self.begin_shutdown();
                 self.take(Event::BeginShutdown);

@@ -33,6 +33,7 @@ use crate::decide::process::Process;
 use crate::model::{Event, Moment, ProcessId, ProcessSnapshot, ProcessSpec, ProcessState, Stream};
 use crate::sys::cgroup::{Leaf, Usage};
 use crate::sys::orphans::Orphan;
+use crate::sys::parcel::Packed;
 
 /// Which of a process's streams routes feed and take. The other outputs go where the spec says (log or /dev/null); a
 /// stdin that no route feeds is /dev/null.
@@ -108,6 +109,14 @@ pub enum Command {
         life: u64,
         /// Its read end.
         end: OwnedFd,
+    },
+    /// Comes to rest: nothing is read, sent or forked until `thaw` resolves, one way or the other. Answered with what
+    /// [`restore`] needs to go on with it in the daemon's next life, or with why that cannot be had.
+    Freeze {
+        /// When it is at rest.
+        reply: oneshot::Sender<std::io::Result<Packed>>,
+        /// Then it goes on, and nothing has changed.
+        thaw: oneshot::Receiver<()>,
     },
     /// From now on no life begins. A process that is down ends at once ([`Notice::Ended`]).
     BeginShutdown,

@@ -9,6 +9,7 @@ pub mod fifo;
 pub mod notifications;
 pub mod notify;
 pub mod orphans;
+pub mod parcel;
 pub mod peer;
 pub mod pipe;
 pub mod poll;
