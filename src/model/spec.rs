@@ -345,7 +345,7 @@ pub enum Distribution {
 }
 
 /// `path`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PathChoice {
     /// As measured on the route.
     Auto,

@@ -1,11 +1,13 @@
 //! What a destination has still to get: the bytes, and what is known of the records that they are.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::decide::dropping::Dropped;
 use crate::framing::{Unit, Units};
 use crate::model::{DestinationSpec, Framing, RouteSpec, WhenFull};
 use crate::overflow::{Handed, Ledger, Rule};
+use crate::sys::parcel::{Blob, Parcel, Unpacking};
 use crate::transport::{Chunk, Queue};
 
 /// With `block`, a record that is dealt out in parts may grow beyond the high watermark by so many times `max-record`.
@@ -38,6 +40,15 @@ pub(super) struct Backlog {
     behind: Vec<(Unit, Bytes)>,
     policy: WhenFull,
     grace: u64,
+}
+
+/// A backlog on its way to the daemon's next life. Its policy is the config's.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SavedBacklog {
+    queue: Blob,
+    ledger: Option<Ledger>,
+    /// With each, whether its record ends with it.
+    behind: Vec<(Blob, bool)>,
 }
 
 /// What became of a batch that could not be written at once.
@@ -222,6 +233,32 @@ impl Backlog {
     /// Bytes that come before all others.
     pub fn put_in_front(&mut self, bytes: Bytes) {
         self.queue.put_in_front(bytes);
+    }
+
+    pub fn pack(&self, parcel: &mut Parcel) -> SavedBacklog {
+        let behind = self.behind.iter();
+        SavedBacklog {
+            queue: parcel.put_bytes(self.queue.copied()),
+            ledger: self.ledger.clone(),
+            behind: behind
+                .map(|(unit, bytes)| (parcel.put_bytes(bytes.clone()), unit.last))
+                .collect(),
+        }
+    }
+
+    pub fn unpack(&mut self, saved: SavedBacklog, parcel: &Unpacking) -> std::io::Result<()> {
+        self.queue.put_in_front(parcel.bytes(saved.queue)?);
+        // Another policy may have made one necessary, or no longer so, in the life that was.
+        self.ledger = saved.ledger.or(self.ledger.take());
+        for (blob, last) in saved.behind {
+            let bytes = parcel.bytes(blob)?;
+            let unit = Unit {
+                len: bytes.len(),
+                last,
+            };
+            self.behind.push((unit, bytes));
+        }
+        Ok(())
     }
 
     /// Drops everything.

@@ -28,12 +28,12 @@ pub(super) struct Destination {
     /// On the splice path: the kernel refused while the source had bytes.
     pub refused: bool,
     /// Handed to the end, over all its openings.
-    sent: u64,
+    pub(super) sent: u64,
     /// Of those, where there are records: how many were handed over whole.
     pub records: u64,
     pub dropped: Dropped,
     /// Of those bytes, those of earlier lives.
-    dropped_before: u64,
+    pub(super) dropped_before: u64,
     /// What is told of dropping.
     pub dropping: Dropping,
     pub from: u64,

@@ -1,6 +1,7 @@
 //! What the control plane tells a route, and what a route tells the control plane.
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::endpoint::ends::{GivenBack, Lent, Reopened};
 use crate::model::{CloseCause, Event, Moment, Name, ProcessId, RouteSpec, Stream};
+use crate::sys::parcel::Packed;
 
 /// Events that a relay thread may be ahead of the control plane.
 const RING: usize = 1024;
@@ -35,6 +37,14 @@ pub enum Command {
     Rewire(Arc<RouteSpec>, Leave),
     /// It is drained, and then it ends.
     Close(Leave),
+    /// It comes to rest, and is answered with what the next life needs to go on with it (`RelayThread::restore`). What was
+    /// commanded before is in that. It goes on when `thaw` resolves, one way or the other, as if nothing had happened.
+    Freeze {
+        /// When it is at rest.
+        reply: oneshot::Sender<io::Result<Packed>>,
+        /// To go on.
+        thaw: oneshot::Receiver<()>,
+    },
     /// The daemon ends.
     Stop,
 }

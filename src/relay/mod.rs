@@ -11,6 +11,7 @@ mod cell;
 mod destination;
 mod fast;
 mod hand_on;
+mod handover;
 mod message;
 mod obey;
 mod publish;
@@ -24,6 +25,7 @@ mod turn;
 mod wait;
 
 pub use cell::{RouteCell, Turn};
+pub use handover::check_packed;
 pub use message::{
     Command, DestinationCommand, Leave, Left, Notices, Reopening, Report, Reports, SourceCommand, reports,
 };

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use super::destination::Destination;
+use super::handover::Freeze;
 use super::message::{Command, DestinationCommand, Reopening, SourceCommand};
 use super::route::RelayedRoute;
 use crate::decide::route::{DestinationPhase, Event, SourcePhase};
 use crate::endpoint::ends::Lent;
 
 impl RelayedRoute {
+    /// Up to one that lets it rest: what comes after that waits.
     pub(super) fn obey_all(&mut self) {
-        while let Some(command) = self.next_command() {
+        while self.freezing.is_none()
+            && let Some(command) = self.next_command()
+        {
             self.obey(command);
         }
     }
@@ -41,6 +45,7 @@ impl RelayedRoute {
             Command::Retune(spec) => self.retune(spec),
             Command::Rewire(spec, leave) => self.begin_rewiring(spec, leave),
             Command::Close(leave) => self.begin_closing(leave),
+            Command::Freeze { reply, thaw } => self.freezing = Some(Freeze { reply, thaw }),
             Command::Stop => self.stop = true,
         }
     }

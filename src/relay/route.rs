@@ -11,6 +11,7 @@ use tokio::time::Sleep;
 use super::cell::RouteCell;
 use super::destination::Destination;
 use super::fast;
+use super::handover::Freeze;
 use super::message::{Command, Reports};
 use super::retune;
 use super::rewire::{Removed, Rewiring};
@@ -59,11 +60,13 @@ pub(super) struct RelayedRoute {
     pub cell: RouteCell,
     pub reports: Reports,
     pub scratch: Scratch,
-    commands: mpsc::UnboundedReceiver<Command>,
+    pub commands: mpsc::UnboundedReceiver<Command>,
     /// Received while waiting.
     pub heard: Option<Command>,
     pub timer: Option<(Moment, Pin<Box<Sleep>>)>,
     pub stop: bool,
+    /// Somebody wants it at rest.
+    pub freezing: Option<Freeze>,
     /// How far a reload is with it.
     pub rewiring: Rewiring,
     pub retired: u64,
@@ -147,6 +150,7 @@ impl RelayedRoute {
             heard: None,
             timer: None,
             stop: false,
+            freezing: None,
             rewiring: Rewiring::No,
             retired: 0,
             removed: Removed::default(),
@@ -162,6 +166,10 @@ impl RelayedRoute {
         while !self.stop {
             self.cell.begin_turn();
             self.obey_all();
+            if let Some(freeze) = self.freezing.take() {
+                self.rest(freeze).await;
+                continue;
+            }
             let more = self.turn();
             self.go_on_rewiring();
             self.look_at_pauses();

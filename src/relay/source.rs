@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::endpoint::ends;
 use crate::framing::Framer;
 use crate::model::{CloseCause, EndpointSpec, ProcessId, RouteSpec, Stream};
@@ -38,7 +40,7 @@ pub(super) struct Source {
 }
 
 /// The parts of one record go to one destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Tie {
     /// To this one.
     To(usize),

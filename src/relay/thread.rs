@@ -11,6 +11,7 @@ use super::message::{Command, Reports};
 use super::route::{self, RelayedRoute};
 use crate::endpoint::ends::{Surroundings, Taken};
 use crate::model::RouteSpec;
+use crate::sys::parcel::Unpacked;
 use crate::sys::watch::Openings;
 
 /// A thread that relays.
@@ -30,6 +31,8 @@ struct NewRoute {
     spec: Arc<RouteSpec>,
     cell: RouteCell,
     commands: mpsc::UnboundedReceiver<Command>,
+    /// What the daemon's last life has left of it.
+    packed: Option<Unpacked>,
 }
 
 /// What the control plane holds of a route.
@@ -77,12 +80,23 @@ impl RelayThread {
 
     /// Gives a route to the thread.
     pub fn relay(&self, spec: Arc<RouteSpec>) -> RouteHandle {
+        self.begin(spec, None)
+    }
+
+    /// Gives a route to the thread that goes on where the daemon's last life has left it ([`Command::Freeze`]). Where that
+    /// cannot be, it begins anew, and the log says why.
+    pub fn restore(&self, spec: Arc<RouteSpec>, packed: Unpacked) -> RouteHandle {
+        self.begin(spec, Some(packed))
+    }
+
+    fn begin(&self, spec: Arc<RouteSpec>, packed: Option<Unpacked>) -> RouteHandle {
         let cell = RouteCell::new(&spec);
         let (commands, commands_out) = mpsc::unbounded_channel();
         let new = NewRoute {
             spec: Arc::clone(&spec),
             cell: cell.clone(),
             commands: commands_out,
+            packed,
         };
         self.send(Task::Relay(new));
         RouteHandle { spec, cell, commands }
@@ -131,8 +145,16 @@ async fn own(mut new_tasks: mpsc::UnboundedReceiver<Task>, taken: Arc<Taken>, re
     let mut running = tokio::task::JoinSet::new();
     while let Some(task) = new_tasks.recv().await {
         match task {
-            Task::Relay(NewRoute { spec, cell, commands }) => {
-                let route = RelayedRoute::new(spec, cell, commands, reports.clone(), &around, scratch.clone());
+            Task::Relay(NewRoute {
+                spec,
+                cell,
+                commands,
+                packed,
+            }) => {
+                let mut route = RelayedRoute::new(spec, cell, commands, reports.clone(), &around, scratch.clone());
+                if let Some(packed) = packed {
+                    route = route.restored(packed);
+                }
                 // Those that have been closed meanwhile.
                 while running.try_join_next().is_some() {}
                 running.spawn_local(route.run());

@@ -6,6 +6,7 @@
 //! tee(2) are like splices in that.
 
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::CHUNK;
 use crate::model::{PathChoice, PathKind};
@@ -16,7 +17,7 @@ const BULKY: usize = CHUNK / 2;
 const SMALL: usize = CHUNK / 4;
 
 /// How the next bytes are to be moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Choice {
     /// By read(2) and write(2).
     Copy,
@@ -38,7 +39,7 @@ pub enum Fast {
 }
 
 /// Which path a route takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chooser {
     wanted: PathChoice,
     fast: Choice,

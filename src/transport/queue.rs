@@ -59,6 +59,17 @@ impl Queue {
         self.seal(PIECE);
     }
 
+    /// A copy of everything, in one piece.
+    #[must_use]
+    pub fn copied(&self) -> Bytes {
+        let mut all = BytesMut::with_capacity(to_usize(self.bytes));
+        for piece in &self.pieces {
+            all.extend_from_slice(piece);
+        }
+        all.extend_from_slice(&self.tail);
+        all.freeze()
+    }
+
     /// Bytes that come before all others.
     pub fn put_in_front(&mut self, bytes: Bytes) {
         self.bytes += bytes.len() as u64;

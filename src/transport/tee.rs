@@ -12,9 +12,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Weak};
 
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::end::{ReadEnd, WriteEnd};
 use super::splice::{Call, Moved, call};
+use crate::sys::parcel::{Parcel, Slot, Unpacking};
 use crate::sys::pipe;
 
 /// The smallest and largest staging pipes that are asked for.
@@ -195,6 +197,20 @@ impl Tee {
         Ok(count)
     }
 
+    /// The staging pipes, for the daemon's next life. To be called when no round is pending.
+    pub fn pack(&self, parcel: &mut Parcel) -> io::Result<Vec<Option<SavedLane>>> {
+        let lane = |lane: &Lane| lane.staging.as_ref().map(|staging| staging.pack(parcel)).transpose();
+        self.lanes.iter().map(lane).collect()
+    }
+
+    /// Takes the staging pipes back.
+    pub fn unpack(&mut self, saved: Vec<Option<SavedLane>>, parcel: &mut Unpacking) -> io::Result<()> {
+        for (lane, saved) in std::iter::zip(&mut self.lanes, saved) {
+            lane.staging = saved.map(|saved| Staging::unpack(&saved, parcel)).transpose()?;
+        }
+        Ok(())
+    }
+
     /// A destination has ended: drops its staging pipe, and tells how many accepted bytes stood there.
     pub fn clear(&mut self, i: usize) -> u64 {
         self.lanes[i].staging.take().map_or(0, |staging| staging.bytes)
@@ -285,6 +301,38 @@ impl Tee {
 
     fn capacity(&self, i: usize) -> u64 {
         self.lanes[i].staging.as_ref().map_or(0, |staging| staging.capacity)
+    }
+}
+
+/// A staging pipe on its way to the daemon's next life.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct SavedLane {
+    read: Slot,
+    write: Slot,
+    capacity: u64,
+    bytes: u64,
+    ahead: u64,
+}
+
+impl Staging {
+    fn pack(&self, parcel: &mut Parcel) -> io::Result<SavedLane> {
+        Ok(SavedLane {
+            read: parcel.put(&self.read)?,
+            write: parcel.put(&self.write)?,
+            capacity: self.capacity,
+            bytes: self.bytes,
+            ahead: self.ahead,
+        })
+    }
+
+    fn unpack(saved: &SavedLane, parcel: &mut Unpacking) -> io::Result<Staging> {
+        Ok(Staging {
+            read: parcel.take(saved.read)?,
+            write: parcel.take(saved.write)?,
+            capacity: saved.capacity,
+            bytes: saved.bytes,
+            ahead: saved.ahead,
+        })
     }
 }
 
