@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::restart::{Backoff, Jitter};
 use crate::model::{EventDetail, Exit, Fault, Moment, ProcessSpec, ProcessState, SuccessExit};
 
@@ -16,7 +18,7 @@ pub(crate) mod tests;
 pub const KILL_GRACE: Duration = Duration::from_secs(2);
 
 /// One run of the program, from fork to reap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Life {
     /// From the fork on.
     pub pid: Option<i32>,
@@ -27,7 +29,7 @@ pub struct Life {
 }
 
 /// A life that is not ready yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
     /// Which.
     pub life: Life,
@@ -37,7 +39,7 @@ pub struct Start {
 }
 
 /// A life that is ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// Which.
     pub life: Life,
@@ -46,7 +48,7 @@ pub struct Run {
 }
 
 /// What comes when a stop is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Then {
     /// `stopped`.
     Rest,
@@ -57,7 +59,7 @@ pub enum Then {
 }
 
 /// A stop under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {
     /// The process that was started; `None` once it is reaped and only others of its group are left.
     pub leader: Option<Life>,
@@ -72,7 +74,7 @@ pub struct Stop {
 }
 
 /// Where a process is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// Down: never started, or stopped by an operator.
     Stopped,
@@ -226,7 +228,7 @@ pub struct Step {
 }
 
 /// One process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// Where it is.
     pub state: State,

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Moment, ProcessSpec};
 
 /// Doubling needs something to double, also with `restart-delay = "0s"`.
@@ -38,7 +40,7 @@ pub enum Verdict {
 }
 
 /// How impatient a process has been lately.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backoff {
     /// The delay of the last early exit, without jitter.
     last: Option<Duration>,

@@ -1,7 +1,9 @@
 //! Resource limits of a child.
 
+use serde::{Deserialize, Serialize};
+
 /// One resource limit of setrlimit(2). `None` is infinity.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitSpec {
     /// Of what.
     pub resource: LimitedResource,
@@ -12,7 +14,7 @@ pub struct LimitSpec {
 }
 
 /// What can be limited. setrlimit(2)
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LimitedResource {
     /// Descriptors.
     Nofile,

@@ -264,7 +264,7 @@ impl fmt::Display for EndpointSpec {
 }
 
 /// A process's descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Stream {
     /// 0
     Stdin,

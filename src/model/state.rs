@@ -180,7 +180,7 @@ shown_as!(ProcessState {
 });
 
 /// How a process's last life ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exit {
     /// It exited with this code.
     Code(i32),
@@ -203,7 +203,7 @@ pub enum Exit {
 }
 
 /// Why the supervisor ends a life that nobody has told to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
     /// It was not ready within `ready-timeout`, which is this.
     NotReady(Duration),

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use crate::decide::delegation::{Found, SUPERVISOR, Verdict, judge};
 use crate::model::ProcessId;
 use crate::sys::cgroup::{self, Leaf};
+use crate::sys::process;
 
 /// The cgroup that was delegated to the daemon.
 #[derive(Debug)]
@@ -55,13 +56,18 @@ impl Cgroups {
 fn found(path: &str, directory: &Path) -> Found {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let user = cgroup::own_user();
+    let members = cgroup::members(directory);
+    // After an upgrade there are children already. One for which no cgroup could be made is in the daemon's.
+    let beside = path.ends_with(&format!("/{SUPERVISOR}"));
+    // None: it has gone; 0 is somebody outside of the PID namespace.
+    let is_own = |pid: i32| beside && pid != 0 && process::belongs_to(pid, own) != Some(false);
     let belongs = |path: &Path| cgroup::owner(path) == Some(user);
     Found {
         path: path.to_owned(),
         marked: cgroup::is_marked(directory),
         given: user != 0 && belongs(directory) && !directory.parent().is_some_and(belongs),
         kind: cgroup::read(directory, "cgroup.type").unwrap_or_default(),
-        other: cgroup::members(directory).into_iter().find(|pid| *pid != own),
+        other: members.into_iter().find(|pid| *pid != own && !is_own(*pid)),
     }
 }
 

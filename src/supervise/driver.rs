@@ -14,10 +14,13 @@ use tokio::task::JoinSet;
 
 use super::cgroups::Cgroups;
 use super::identity::Lookup;
+use super::life::{Life, Refusal};
+use super::log::Packing;
 use super::remains::Remains;
+use super::shown::snapshot_of;
 use super::streams::Streams;
 use super::wake::Wake;
-use super::{Command, Notice, Wiring, life::Life};
+use super::{Command, Notice, Wiring};
 use crate::decide::process::{Action, Event, Facts, Process, State};
 use crate::decide::restart::Jitter;
 use crate::model::{self, EventDetail, Exit, Moment, ProcessId, ProcessSnapshot, ProcessSpec, Stream, Subject};
@@ -41,8 +44,8 @@ pub(super) struct Driver {
     pub(super) routed: watch::Sender<Vec<Stream>>,
     pub(super) id: ProcessId,
     pub(super) notices: mpsc::UnboundedSender<Notice>,
-    snapshot: Rc<RefCell<ProcessSnapshot>>,
-    waits: bool,
+    pub(super) snapshot: Rc<RefCell<ProcessSnapshot>>,
+    pub(super) waits: bool,
     pub(super) machine: Process,
     pub(super) streams: Streams,
     /// For a life that has not begun yet: as whom.
@@ -52,6 +55,8 @@ pub(super) struct Driver {
     pub(super) remains: Remains,
     /// Of unrouted outputs, those of dead lives too.
     pub(super) readers: JoinSet<()>,
+    /// At a freeze: what those readers put what they hold into.
+    pub(super) packing: watch::Sender<Option<Packing>>,
     pub(super) overdue: (mpsc::UnboundedSender<u64>, mpsc::UnboundedReceiver<u64>),
     /// When to look at the remains again, where somebody waits for them, and the time to the look after that.
     pub(super) look: (Moment, Duration),
@@ -62,32 +67,8 @@ pub(super) struct Driver {
     pub(super) leaf: Rc<RefCell<Weak<Leaf>>>,
 }
 
-/// A process as it is shown.
-pub(super) fn snapshot_of(machine: &Process, id: &ProcessId, says: Option<&str>) -> ProcessSnapshot {
-    ProcessSnapshot {
-        id: id.clone(),
-        state: machine.shown(),
-        since: None,
-        pid: machine.life().and_then(|life| life.pid),
-        started_at: machine.started_at,
-        restarts: machine.forks.saturating_sub(1),
-        last_exit: machine.last_exit.clone(),
-        next_start_at: match machine.state {
-            State::BackingOff { due } => Some(due),
-            _ => None,
-        },
-        wanted_up: machine.wanted_up(),
-        status_text: match &machine.state {
-            State::Failed { text } => Some(text.clone()),
-            _ => says.map(str::to_owned),
-        },
-        was_ready: machine.ready_life > 0 && machine.ready_life == machine.lives,
-        ever_ready: machine.ready_life > 0,
-    }
-}
-
 /// Whoever asked may have gone.
-fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+pub(super) fn answer<T>(reply: oneshot::Sender<T>, value: T) {
     let _ = reply.send(value);
 }
 
@@ -97,9 +78,10 @@ impl Driver {
         id: ProcessId,
         wiring: Wiring,
         notices: mpsc::UnboundedSender<Notice>,
-        snapshot: Rc<RefCell<ProcessSnapshot>>,
         cgroups: Option<Rc<Cgroups>>,
     ) -> Driver {
+        let machine = Process::default();
+        let snapshot = Rc::new(RefCell::new(snapshot_of(&machine, &id, None)));
         Driver {
             waits: wiring.waits,
             streams: Streams::new(&spec, wiring),
@@ -110,10 +92,11 @@ impl Driver {
             id,
             notices,
             snapshot,
-            machine: Process::default(),
+            machine,
             lookup: None,
             life: None,
             readers: JoinSet::new(),
+            packing: watch::Sender::new(None),
             overdue: mpsc::unbounded_channel(),
             look: (Moment(0), FIRST_LOOK),
             hurry: watch::Sender::new(None),
@@ -136,10 +119,10 @@ impl Driver {
         let mut inbox_open = true;
         while !self.is_done() {
             match self.next(inbox_open.then_some(&mut inbox)).await {
-                Wake::Command(Some(command)) => self.command(command),
+                Wake::Command(Some(command)) => self.command(command).await,
                 Wake::Command(None) => {
                     inbox_open = false;
-                    self.command(Command::Shutdown { kill: false });
+                    self.command(Command::Shutdown { kill: false }).await;
                 }
                 Wake::Identified(life, found) => {
                     let event = self.identified(life, found);
@@ -171,7 +154,7 @@ impl Driver {
             && self.readers.is_empty()
     }
 
-    fn command(&mut self, command: Command) {
+    async fn command(&mut self, command: Command) {
         match command {
             Command::Proceed => drop(self.take(Event::Proceed)),
             Command::Start { reply } => answer(reply, self.take(Event::Start)),
@@ -190,7 +173,7 @@ impl Driver {
                 answer(reply, renews);
             }
             Command::TakeOutput { stream, life, end } => self.take_output(stream, life, end),
-            Command::Freeze { reply, .. } => answer(reply, Err(std::io::ErrorKind::Unsupported.into())),
+            Command::Freeze { reply, thaw } => self.freeze(reply, thaw).await,
             Command::BeginShutdown => {
                 self.begin_shutdown();
                 self.take(Event::BeginShutdown);
@@ -317,27 +300,6 @@ impl Driver {
         });
     }
 
-    pub(super) fn publish(&mut self) {
-        let says = self.life.as_ref().and_then(|life| life.status_text.as_deref());
-        let mut snapshot = snapshot_of(&self.machine, &self.id, says);
-        {
-            let before = self.snapshot.borrow();
-            let same = before.state == snapshot.state;
-            snapshot.since = if same { before.since } else { Some(clock::now()) };
-        }
-        let mut before = self.snapshot.replace(snapshot);
-        let changed = {
-            let now = self.snapshot.borrow();
-            // What it says of itself is for those who look, and nobody waits for it: one that talks without end makes no
-            // heap of notices.
-            before.status_text.clone_from(&now.status_text);
-            before != *now
-        };
-        if changed {
-            self.notify(Notice::Changed(self.id.clone()));
-        }
-    }
-
     fn signal_groups(&self, number: i32) {
         if let Some(life) = &self.life {
             life.signal_group(&self.id, number);
@@ -368,7 +330,10 @@ impl Driver {
                 self.take(Event::Executed { life });
             }
             // Its exit follows, and only then is it over.
-            Status::Failed(error) => life.refusal = Some(error),
+            Status::Failed(error) => {
+                let (text, transient) = (error.to_string(), error.is_transient());
+                life.refusal = Some(Refusal { text, transient });
+            }
         }
     }
 
@@ -376,15 +341,15 @@ impl Driver {
     /// exit.
     fn exited(&mut self, exit: std::io::Result<Exit>) {
         if let Some(status) = self.life.as_ref().and_then(|life| {
-            let socket = life.status.as_ref()?;
-            read_status(socket.get_ref().as_fd(), &life.plan).ok().flatten()
+            let (socket, attempt) = life.status.as_ref()?;
+            read_status(socket.get_ref().as_fd(), attempt).ok().flatten()
         }) {
             self.said(status);
         }
         self.hear_rest();
         let Some(life) = self.life.take() else { return };
         let (exit, transient) = match (life.refusal, exit) {
-            (Some(error), _) => (Exit::NotExecuted(error.to_string()), error.is_transient()),
+            (Some(Refusal { text, transient }), _) => (Exit::NotExecuted(text), transient),
             (None, Ok(exit)) => (exit, false),
             (None, Err(error)) => (Exit::NotExecuted(format!("its exit status was lost: {error}")), true),
         };
@@ -400,8 +365,7 @@ impl Driver {
         let pid = child.pid();
         // Readers of this life's output learn it; there may be none.
         life.deadline.send_replace(Some(output_deadline));
-        self.remains
-            .add(life.number, child, life.plan.into_cgroup(), output_deadline);
+        self.remains.add(life.number, child, life.leaf, output_deadline);
         self.look = (now + FIRST_LOOK, FIRST_LOOK);
         self.notify(Notice::Exited {
             process: self.id.clone(),

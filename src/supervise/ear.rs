@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use serde::{Deserialize, Serialize};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -12,6 +13,7 @@ use crate::decide::notification::{self, Said};
 use crate::decide::process::Event;
 use crate::model::{ProcessSpec, Readiness};
 use crate::sys::notifications::{self, Notification};
+use crate::sys::parcel::{Parcel, Slot, Unpacking};
 use crate::sys::{process, reactor};
 
 /// Messages that are read at once before a deadline is judged, or a life given up.
@@ -29,6 +31,23 @@ enum Of {
     Nothing,
     Socket(AsyncFd<OwnedFd>),
     Pipe(AsyncFd<OwnedFd>),
+}
+
+/// What is written of it for the daemon's next life. What was said and not heard is in the socket, or the pipe.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Written {
+    of: Kind,
+    end: Option<Slot>,
+    leader: i32,
+    #[serde(default)]
+    refused: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Kind {
+    Nothing,
+    Socket,
+    Pipe,
 }
 
 /// The child's end of it.
@@ -81,6 +100,32 @@ impl Ear {
             refused: false,
         };
         Ok((ear, telling))
+    }
+
+    pub(super) fn pack(&self, parcel: &mut Parcel) -> io::Result<Written> {
+        let (of, end) = match &self.of {
+            Of::Nothing => (Kind::Nothing, None),
+            Of::Socket(end) => (Kind::Socket, Some(parcel.put(end.get_ref())?)),
+            Of::Pipe(end) => (Kind::Pipe, Some(parcel.put(end.get_ref())?)),
+        };
+        Ok(Written {
+            of,
+            end,
+            leader: self.leader,
+            refused: self.refused,
+        })
+    }
+
+    pub(super) fn again(written: Written, parcel: &mut Unpacking) -> io::Result<Ear> {
+        let end = parcel.take_some(written.end)?;
+        let end = end.map(|end| reactor::register_own(end, Interest::READABLE));
+        let of = match (written.of, end.transpose()?) {
+            (Kind::Socket, Some(end)) => Of::Socket(end),
+            (Kind::Pipe, Some(end)) => Of::Pipe(end),
+            (_, _) => Of::Nothing,
+        };
+        let (leader, refused) = (written.leader, written.refused);
+        Ok(Ear { of, leader, refused })
     }
 
     /// Whose words count: this child's, and those of whoever belongs to it.

@@ -1,4 +1,4 @@
-//! The environment of a child. What systemd told the daemon about itself is not for its children: a child that found
+//! The environment of a child. What systemd (and, at an upgrade, its last life) told the daemon about itself is not for its children: a child that found
 //! NOTIFY_SOCKET would speak for the daemon, one that found LISTEN_FDS would take descriptors that it does not have,
 //! and JOURNAL_STREAM names the daemon's own stderr.
 
@@ -24,6 +24,7 @@ const NOT_INHERITED: &[&str] = &[
     "MEMORY_PRESSURE_WRITE",
     "SLUICED_PROCESS",
     "SLUICED_INSTANCE",
+    "SLUICED_HANDOVER",
 ];
 
 /// The whole environment: the daemon's (`inherited`), unless it is cleared, then what the user's login sets or takes

@@ -1,10 +1,12 @@
 //! One life of a process, from the fork to the reap: how it begins, and how signals reach it.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::{Rc, Weak};
 
 use nix::errno::Errno;
 use nix::libc;
+use serde::{Deserialize, Serialize};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
@@ -13,28 +15,40 @@ use super::driver::Driver;
 use super::ear::Ear;
 use super::environment::environment;
 use super::identity::{Found, Lookup};
-use super::log::Reader;
 use super::{Notice, streams::Ends};
 use crate::decide::process::Event;
-use crate::model::{Moment, ProcessId, Stream};
-use crate::sys::process::{self, Child, ExecError, Held, Identity, Plan, Standing, signal_name};
+use crate::model::{Moment, ProcessId};
+use crate::sys::cgroup::Leaf;
+use crate::sys::process::{self, Attempt, Child, Held, Identity, Plan, Standing, signal_name};
 use crate::sys::reactor;
+
+mod handover;
+
+pub(super) use handover::Written as WrittenLife;
 
 /// A child that is not reaped.
 pub(super) struct Life {
     pub(super) number: u64,
     pub(super) child: AsyncFd<Child>,
-    /// Until it has become its program.
-    pub(super) status: Option<AsyncFd<OwnedFd>>,
-    pub(super) plan: Plan,
+    /// Until it has become its program: where it says so, and what it tries.
+    pub(super) status: Option<(AsyncFd<OwnedFd>, Attempt)>,
+    /// Its cgroup.
+    pub(super) leaf: Option<Rc<Leaf>>,
     /// Why it did not become its program.
-    pub(super) refusal: Option<ExecError>,
+    pub(super) refusal: Option<Refusal>,
     /// By which it tells that it is ready, and more.
     pub(super) ear: Ear,
     /// What it says of itself.
     pub(super) status_text: Option<String>,
     /// For the readers of its output.
     pub(super) deadline: watch::Sender<Option<Moment>>,
+}
+
+/// Why a child did not become its program.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Refusal {
+    pub(super) text: String,
+    pub(super) transient: bool,
 }
 
 /// Why there is no child.
@@ -44,7 +58,7 @@ struct Trouble {
 }
 
 impl Trouble {
-    fn passing(what: &str, error: &std::io::Error) -> Trouble {
+    fn passing(what: &str, error: &io::Error) -> Trouble {
         let hint = match error.raw_os_error() {
             Some(libc::EMFILE) => "; the daemon has no descriptors left: raise its LimitNOFILE",
             Some(libc::ENFILE) => "; the system has no descriptors left: raise fs.file-max",
@@ -67,7 +81,7 @@ impl Life {
             Ok(()) | Err(Errno::ESRCH) => child.signal(number),
             Err(errno) => child.signal(number).map_err(|_| errno),
         };
-        match self.plan.cgroup() {
+        match &self.leaf {
             Some(leaf) if number == libc::SIGKILL => leaf.kill(),
             // Those who have left its group.
             Some(leaf) => leaf.signal(number, child.pid()),
@@ -112,10 +126,14 @@ impl Driver {
                 self.lookup = lookup;
                 None
             }
-            Err(error) => Some(self.spawned(number, |_| {
-                Err(Trouble::passing("start a thread that looks up its user", &error))
-            })),
+            Err(error) => Some(self.not_looked_up(number, &error)),
         }
+    }
+
+    pub(super) fn not_looked_up(&mut self, number: u64, error: &io::Error) -> Event {
+        self.spawned(number, |_| {
+            Err(Trouble::passing("start a thread that looks up its user", error))
+        })
     }
 
     /// The look-up for a life is over.
@@ -167,7 +185,7 @@ impl Driver {
         let given: Vec<_> = child.iter().map(|(number, end)| (*number, end.as_fd())).collect();
         let leaf = self.cgroups.as_ref().and_then(|cgroups| cgroups.leaf(&self.id, number));
         self.leaf.replace(leaf.as_ref().map_or_else(Weak::new, Rc::downgrade));
-        let plan = plan.born_in(leaf);
+        let plan = plan.born_in(leaf.clone());
         let held = process::spawn(&plan, &given).map_err(|error| Trouble {
             text: error.to_string(),
             transient: true,
@@ -196,8 +214,8 @@ impl Driver {
         self.life = Some(Life {
             number,
             child: life_child,
-            status: Some(status),
-            plan,
+            status: Some((status, plan.into_attempt())),
+            leaf,
             refusal: None,
             ear,
             status_text: None,
@@ -226,28 +244,5 @@ impl Driver {
             Some(_) => plan.telling_own_pid("WATCHDOG_PID"),
             None => plan,
         })
-    }
-
-    pub(super) fn read_output(
-        &mut self,
-        life: u64,
-        pid: i32,
-        stream: Stream,
-        end: OwnedFd,
-        deadline: watch::Receiver<Option<Moment>>,
-    ) {
-        let reader = Reader {
-            id: self.id.clone(),
-            stream,
-            life,
-            pid,
-            deadline,
-            hurry: self.hurry.subscribe(),
-            routed: self.routed.subscribe(),
-            shown: self.streams.is_logged(stream),
-            overdue: self.overdue.0.clone(),
-            notices: self.notices.clone(),
-        };
-        self.readers.spawn_local(reader.run(end));
     }
 }

@@ -45,6 +45,11 @@ impl Lines {
         self.partial.drain(..cut);
     }
 
+    /// What is there of a line that has not ended.
+    pub(super) fn begun(&self) -> &[u8] {
+        &self.partial
+    }
+
     /// The last line, when it has no newline.
     pub(super) fn finish(&mut self, each: impl FnOnce(Line<'_>)) {
         if !self.partial.is_empty() {

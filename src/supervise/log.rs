@@ -2,9 +2,9 @@
 //! A flood neither fills the log nor the control thread's time, and the child never waits: so many lines a second are
 //! shown and the rest counted, so many bytes a second are read and the rest thrown away and counted.
 
-use std::future::Future;
+use std::future::pending;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -12,46 +12,93 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 
 use super::Notice;
-use super::lines::{Line, Lines};
+use super::driver::Driver;
 use crate::model::{Event, EventDetail, Moment, ProcessId, Stream, Subject};
-use crate::sys::{clock, process, reactor};
+use crate::sys::{clock, reactor};
 
-const SECOND: Duration = Duration::from_secs(1);
-/// Shown in a second.
-const MOST_LINES: u64 = 1000;
-/// The same in bytes, where the lines are long. What cannot be shown as it is takes up to eight times its length.
-const MOST_SHOWN: usize = 1024 * 1024;
-/// Read in a second; what comes above it is thrown away unread, since no child waits for its log.
-const MOST_BYTES: usize = 4 * 1024 * 1024;
-/// Read in a turn, and thrown away in one.
-const TURN_BYTES: usize = 64 * 1024;
-const TURN_DISCARDED: usize = 1024 * 1024;
-const BUFFER: usize = 16 * 1024;
+mod handover;
+mod output;
+
+pub(super) use handover::{Packing, Written};
+use output::Output;
+
 /// After its group was killed, a pipe's last bytes and its EOF are there as soon as the kernel has got round to it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Where one pipe's reader belongs and whom it asks.
-pub(super) struct Reader {
-    pub(super) id: ProcessId,
-    pub(super) stream: Stream,
-    pub(super) life: u64,
-    pub(super) pid: i32,
+/// What reads one pipe, where it belongs and whom it asks.
+struct Reader {
+    id: ProcessId,
+    stream: Stream,
+    life: u64,
+    pid: i32,
     /// When the pipe must be at EOF; known after the exit.
-    pub(super) deadline: watch::Receiver<Option<Moment>>,
+    deadline: watch::Receiver<Option<Moment>>,
     /// The same for all lives, at a hurried shutdown.
-    pub(super) hurry: watch::Receiver<Option<Moment>>,
+    hurry: watch::Receiver<Option<Moment>>,
     /// Told the life whose group kept its output open for too long.
-    pub(super) overdue: mpsc::UnboundedSender<u64>,
-    pub(super) notices: mpsc::UnboundedSender<Notice>,
+    overdue: mpsc::UnboundedSender<u64>,
+    /// That was told, and this is when it is given up.
+    last: Option<Moment>,
+    notices: mpsc::UnboundedSender<Notice>,
     /// The outputs that routes have.
-    pub(super) routed: watch::Receiver<Vec<Stream>>,
-    /// False: it is read, and thrown away.
-    pub(super) shown: bool,
+    routed: watch::Receiver<Vec<Stream>>,
+    packing: watch::Receiver<Option<Packing>>,
+    output: Output,
+}
+
+/// What ends a stretch of reading.
+enum Turn {
+    /// The end of file, or an error.
+    Ended(io::Result<()>),
+    /// It must have been at EOF by now.
+    Late,
+    /// A route takes this output.
+    Released,
+    /// It is to come to rest.
+    Frozen(Packing),
+}
+
+impl Driver {
+    /// Brings an output of a life to the log.
+    pub(super) fn read_output(
+        &mut self,
+        life: u64,
+        pid: i32,
+        stream: Stream,
+        end: OwnedFd,
+        deadline: watch::Receiver<Option<Moment>>,
+    ) {
+        let output = Output::new(self.id.clone(), stream, self.streams.is_logged(stream));
+        let reader = self.reader((life, pid, stream), deadline, output);
+        self.readers.spawn_local(reader.run(end));
+    }
+
+    fn reader(
+        &self,
+        (life, pid, stream): (u64, i32, Stream),
+        deadline: watch::Receiver<Option<Moment>>,
+        output: Output,
+    ) -> Reader {
+        Reader {
+            id: self.id.clone(),
+            stream,
+            life,
+            pid,
+            deadline,
+            hurry: self.hurry.subscribe(),
+            overdue: self.overdue.0.clone(),
+            last: None,
+            notices: self.notices.clone(),
+            routed: self.routed.subscribe(),
+            packing: self.packing.subscribe(),
+            output,
+        }
+    }
 }
 
 impl Reader {
     /// Reads to the end, one way or the other.
-    pub(super) async fn run(mut self, end: OwnedFd) {
+    async fn run(mut self, end: OwnedFd) {
         let end = match reactor::register_own(end, Interest::READABLE) {
             Ok(end) => end,
             Err(error) => {
@@ -59,44 +106,45 @@ impl Reader {
                 return;
             }
         };
-        let (mut deadline, mut hurry) = (self.deadline.clone(), self.hurry.clone());
-        let mut output = Output::new(&self);
-        let ended = tokio::select! {
-            ended = output.copy(&end) => Some(ended),
-            () = reached(&mut deadline) => None,
-            () = reached(&mut hurry) => None,
-            () = self.released() => {
-                output.finish();
-                return self.lend(end.into_inner());
+        let ended = loop {
+            match self.read(&end).await {
+                Turn::Ended(ended) => break ended,
+                Turn::Late if self.last.is_some() => break Ok(()),
+                Turn::Late => {
+                    let _ = self.overdue.send(self.life);
+                    self.last = Some(clock::now() + LAST_WORDS);
+                }
+                Turn::Released => {
+                    self.output.finish();
+                    return self.lend(end.into_inner());
+                }
+                Turn::Frozen(packing) => self.rest(&end, packing).await,
             }
         };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => {
-                let _ = self.overdue.send(self.life);
-                let last = clock::sleep_until(clock::now() + LAST_WORDS);
-                let ended = tokio::select! {
-                    ended = output.copy(&end) => ended,
-                    () = last => Ok(()),
-                };
-                self.abandoned();
-                ended
-            }
-        };
-        output.finish();
+        if self.last.is_some() {
+            self.abandoned();
+        }
+        self.output.finish();
         if let Err(error) = ended {
             tracing::error!(process = %self.id, stream = %self.stream, "process:{}: cannot read its {}: {error}", self.id, self.stream);
         }
     }
 
-    /// Resolves when a route takes this output.
-    fn released(&self) -> impl Future<Output = ()> + use<> {
-        let (mut routed, stream) = (self.routed.clone(), self.stream);
-        async move {
-            let of_this = |streams: &Vec<Stream>| streams.contains(&stream);
-            if routed.wait_for(of_this).await.is_err() {
-                std::future::pending::<()>().await;
-            }
+    async fn read(&mut self, end: &AsyncFd<OwnedFd>) -> Turn {
+        let frozen = asked(&mut self.packing);
+        if let Some(last) = self.last {
+            return tokio::select! {
+                ended = self.output.copy(end) => Turn::Ended(ended),
+                () = clock::sleep_until(last) => Turn::Late,
+                packing = frozen => Turn::Frozen(packing),
+            };
+        }
+        tokio::select! {
+            ended = self.output.copy(end) => Turn::Ended(ended),
+            () = reached(&mut self.deadline) => Turn::Late,
+            () = reached(&mut self.hurry) => Turn::Late,
+            () = released(&mut self.routed, self.stream) => Turn::Released,
+            packing = frozen => Turn::Frozen(packing),
         }
     }
 
@@ -123,13 +171,33 @@ impl Reader {
     }
 }
 
+/// Resolves when a route takes this output.
+async fn released(routed: &mut watch::Receiver<Vec<Stream>>, stream: Stream) {
+    if routed.wait_for(|streams| streams.contains(&stream)).await.is_err() {
+        pending::<()>().await;
+    }
+}
+
+/// Resolves when it is to come to rest.
+async fn asked(packing: &mut watch::Receiver<Option<Packing>>) -> Packing {
+    let asked = packing
+        .wait_for(Option::is_some)
+        .await
+        .ok()
+        .and_then(|asked| asked.clone());
+    match asked {
+        Some(packing) => packing,
+        None => pending().await,
+    }
+}
+
 /// Resolves when the deadline is there; never, when nobody sets one any more.
 async fn reached(deadline: &mut watch::Receiver<Option<Moment>>) {
     loop {
         let wanted = *deadline.borrow_and_update();
         let changed = async {
             if deadline.changed().await.is_err() {
-                std::future::pending::<()>().await;
+                pending::<()>().await;
             }
         };
         match wanted {
@@ -138,164 +206,6 @@ async fn reached(deadline: &mut watch::Receiver<Option<Moment>>) {
                 () = changed => {}
             },
             None => changed.await,
-        }
-    }
-}
-
-/// A pipe's way into the log.
-struct Output {
-    id: ProcessId,
-    stream: Stream,
-    lines: Lines,
-    limit: Limit,
-    shown: bool,
-    /// Read in this second.
-    bytes: usize,
-}
-
-/// Lines shown and left out in this second.
-struct Limit {
-    since: Moment,
-    shown: u64,
-    shown_bytes: usize,
-    left_out: u64,
-    /// Not even read.
-    unread: u64,
-}
-
-impl Output {
-    fn new(reader: &Reader) -> Output {
-        Output {
-            id: reader.id.clone(),
-            stream: reader.stream,
-            lines: Lines::default(),
-            limit: Limit {
-                since: clock::now(),
-                shown: 0,
-                shown_bytes: 0,
-                left_out: 0,
-                unread: 0,
-            },
-            shown: reader.shown,
-            bytes: 0,
-        }
-    }
-
-    /// Copies to EOF. May be dropped at any await and called again: nothing is lost in between.
-    async fn copy(&mut self, end: &AsyncFd<OwnedFd>) -> io::Result<()> {
-        let mut buffer = vec![0; BUFFER];
-        let null = process::null()?;
-        loop {
-            let mut ready = self.readable(end).await?;
-            if clock::now().since(self.limit.since) >= SECOND {
-                self.renew();
-            }
-            let flood = !self.shown || self.bytes >= MOST_BYTES;
-            let most = if flood { TURN_DISCARDED } else { TURN_BYTES };
-            let mut turn = 0;
-            while turn < most {
-                let taken = ready.try_io(|end| match flood {
-                    true => process::discard(end.as_fd(), null.as_fd(), most - turn),
-                    false => process::read(end.as_fd(), &mut buffer),
-                });
-                match taken {
-                    Ok(Ok(0)) => return Ok(()),
-                    Ok(Ok(count)) => {
-                        turn += count;
-                        match flood {
-                            true => self.limit.unread += u64::from(self.shown) * count as u64,
-                            false => self.take(buffer.get(..count).unwrap_or_default()),
-                        }
-                    }
-                    Ok(Err(error)) => return Err(error),
-                    Err(_would_block) => break,
-                }
-            }
-            drop(ready);
-            if !flood {
-                self.bytes += turn;
-                if self.bytes >= MOST_BYTES {
-                    // What comes next is the middle of another line.
-                    self.cut();
-                }
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// Waits for bytes; what was left out is told even when no more come.
-    async fn readable<'a>(
-        &mut self,
-        end: &'a AsyncFd<OwnedFd>,
-    ) -> io::Result<tokio::io::unix::AsyncFdReadyGuard<'a, OwnedFd>> {
-        if self.limit.left_out + self.limit.unread > 0 {
-            tokio::select! {
-                ready = end.readable() => return ready,
-                () = clock::sleep_until(self.limit.since + SECOND) => self.renew(),
-            }
-        }
-        end.readable().await
-    }
-
-    fn take(&mut self, bytes: &[u8]) {
-        let (id, stream, limit) = (&self.id, self.stream, &mut self.limit);
-        self.lines.push(bytes, |line| limit.show(id, stream, &line));
-    }
-
-    /// A new second begins.
-    fn renew(&mut self) {
-        self.tell_left_out();
-        self.limit = Limit {
-            since: clock::now(),
-            shown: 0,
-            shown_bytes: 0,
-            left_out: 0,
-            unread: 0,
-        };
-        self.bytes = 0;
-    }
-
-    fn tell_left_out(&self) {
-        let Limit { left_out, unread, .. } = self.limit;
-        if left_out + unread > 0 {
-            let more = if unread > 0 {
-                format!(", and {unread} bytes that were not even read")
-            } else {
-                String::new()
-            };
-            tracing::warn!(
-                target: "sluiced::child", process = %self.id, stream = %self.stream,
-                "process:{} {}: {left_out} lines left out{more} (more than {MOST_LINES} lines or {MOST_SHOWN} bytes in a second)",
-                self.id, self.stream
-            );
-        }
-    }
-
-    /// What is there of a line is the whole of it.
-    fn cut(&mut self) {
-        let (id, stream, limit) = (&self.id, self.stream, &mut self.limit);
-        self.lines.finish(|line| limit.show(id, stream, &line));
-    }
-
-    fn finish(&mut self) {
-        self.cut();
-        self.tell_left_out();
-    }
-}
-
-impl Limit {
-    fn show(&mut self, id: &ProcessId, stream: Stream, line: &Line<'_>) {
-        if self.shown >= MOST_LINES || self.shown_bytes >= MOST_SHOWN {
-            self.left_out += 1;
-            return;
-        }
-        self.shown += 1;
-        let text = line.shown();
-        self.shown_bytes += text.len();
-        if stream == Stream::Stderr {
-            tracing::warn!(target: "sluiced::child", process = %id, stream = %stream, "process:{id} {stream}: {text}");
-        } else {
-            tracing::info!(target: "sluiced::child", process = %id, stream = %stream, "process:{id} {stream}: {text}");
         }
     }
 }

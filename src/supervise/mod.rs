@@ -9,6 +9,7 @@ mod cgroups;
 mod driver;
 mod ear;
 mod environment;
+mod handover;
 mod identity;
 mod life;
 mod lines;
@@ -16,10 +17,12 @@ mod log;
 mod orphans;
 mod remains;
 mod respec;
+mod shown;
 mod streams;
 mod wake;
 
 use std::cell::RefCell;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -29,11 +32,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use cgroups::Cgroups;
 pub use orphans::Orphans;
 
-use crate::decide::process::Process;
+use driver::Driver;
+
 use crate::model::{Event, Moment, ProcessId, ProcessSnapshot, ProcessSpec, ProcessState, Stream};
 use crate::sys::cgroup::{Leaf, Usage};
 use crate::sys::orphans::Orphan;
-use crate::sys::parcel::Packed;
+use crate::sys::parcel::{Packed, Unpacked};
 
 /// Which of a process's streams routes feed and take. The other outputs go where the spec says (log or /dev/null); a
 /// stdin that no route feeds is /dev/null.
@@ -110,12 +114,15 @@ pub enum Command {
         /// Its read end.
         end: OwnedFd,
     },
-    /// Comes to rest: nothing is read, sent or forked until `thaw` resolves, one way or the other. Answered with what
-    /// [`restore`] needs to go on with it in the daemon's next life, or with why that cannot be had.
+    /// Comes to rest, with every reader of its output: nothing is read, signalled, reaped or forked until `thaw` resolves,
+    /// one way or the other. Messages stay in their sockets, and commands in the inbox: over an execve(2) those are lost,
+    /// and have to be sent again after [`restore`].
     Freeze {
-        /// When it is at rest.
-        reply: oneshot::Sender<std::io::Result<Packed>>,
-        /// Then it goes on, and nothing has changed.
+        /// When it is at rest: what [`restore`] needs, or why that cannot be had. Sent after every [`Notice`] that it has
+        /// sent, its readers included: who takes what is in their channel once all have answered has heard everything.
+        /// Dropped where the process has ended for good ([`Handle::stopped`]).
+        reply: oneshot::Sender<io::Result<Packed>>,
+        /// Then it goes on, and nothing has changed: after a value, and as well when the sender is dropped.
         thaw: oneshot::Receiver<()>,
     },
     /// From now on no life begins. A process that is down ends at once ([`Notice::Ended`]).
@@ -233,22 +240,48 @@ pub fn start(
     notices: mpsc::UnboundedSender<Notice>,
     cgroups: Option<Rc<Cgroups>>,
 ) -> Handle {
+    let mut driver = Driver::new(spec, id, wiring, notices, cgroups);
+    driver.begin();
+    drive(driver, None)
+}
+
+/// Goes on in the daemon's next life, after an execve(2), with a process that was frozen in the last one
+/// ([`Command::Freeze`]). Where it is [`start`]'s counterpart it takes the same: the spec that holds (of the last reload)
+/// and its wiring, but `waits`, which was packed. Nothing is told or lent again, and what was on its way to it when it was
+/// frozen has to be sent again. Must be called within a `LocalSet`, and for every process before orphans are looked at
+/// ([`Orphans::next`]), which would take what is not supervised yet for one.
+///
+/// # Errors
+///
+/// What was packed is not whole, or cannot be had for want of descriptors. What of it was there is dropped: its child is
+/// killed, and can be started anew.
+pub fn restore(
+    spec: Arc<ProcessSpec>,
+    id: ProcessId,
+    wiring: Wiring,
+    notices: mpsc::UnboundedSender<Notice>,
+    cgroups: Option<Rc<Cgroups>>,
+    packed: Unpacked,
+) -> io::Result<Handle> {
+    let mut driver = Driver::new(spec, id, wiring.clone(), notices, cgroups);
+    let lookup = driver.again(wiring, packed)?;
+    Ok(drive(driver, lookup))
+}
+
+fn drive(mut driver: Driver, lookup: Option<u64>) -> Handle {
     let (commands, inbox) = mpsc::unbounded_channel();
     let (alive, running) = watch::channel(());
-    let process = Process::default();
-    let snapshot = Rc::new(RefCell::new(driver::snapshot_of(&process, &id, None)));
-    let mut driver = driver::Driver::new(spec, id.clone(), wiring, notices, snapshot.clone(), cgroups);
-    let leaf = driver.leaf.clone();
-    driver.begin();
+    let handle = Handle {
+        id: driver.id.clone(),
+        commands,
+        snapshot: Rc::clone(&driver.snapshot),
+        leaf: Rc::clone(&driver.leaf),
+        running,
+    };
     tokio::task::spawn_local(async move {
+        driver.go_on(lookup);
         driver.run(inbox).await;
         drop(alive);
     });
-    Handle {
-        id,
-        commands,
-        snapshot,
-        leaf,
-        running,
-    }
+    handle
 }

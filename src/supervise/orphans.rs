@@ -18,6 +18,8 @@ const LOOK: Duration = Duration::from_millis(5);
 pub struct Orphans {
     exits: signal_hook_tokio::Signals,
     known: HashSet<i32>,
+    /// There may be some of which no signal tells.
+    unseen: bool,
     ask: std::sync::mpsc::Sender<i32>,
     answers: mpsc::UnboundedReceiver<(i32, String)>,
 }
@@ -25,6 +27,19 @@ pub struct Orphans {
 impl Orphans {
     /// Makes the daemon the one that orphans come to. Within a runtime.
     pub fn adopt() -> std::io::Result<Orphans> {
+        Orphans::told(orphans::adopt)
+    }
+
+    /// The same in the daemon's next life, after an execve(2): the children that are there already are its own. Fails where
+    /// [`Orphans::adopt`] had failed. Those of processes have to be supervised again ([`super::restore`]) before
+    /// [`Orphans::next`], which begins with a look: what exited meanwhile tells nobody any more.
+    pub fn adopt_again() -> std::io::Result<Orphans> {
+        let mut again = Orphans::told(orphans::adopt_again)?;
+        again.unseen = true;
+        Ok(again)
+    }
+
+    fn told(adopt: impl FnOnce() -> std::io::Result<()>) -> std::io::Result<Orphans> {
         let exits = signal_hook_tokio::Signals::new([SIGCHLD])?;
         let (ask, asked) = std::sync::mpsc::channel::<i32>();
         let (answer, answers) = mpsc::unbounded_channel();
@@ -36,11 +51,12 @@ impl Orphans {
                 }
             }
         })?;
-        orphans::adopt()?;
+        adopt()?;
         let known = HashSet::new();
         Ok(Orphans {
             exits,
             known,
+            unseen: false,
             ask,
             answers,
         })
@@ -49,6 +65,9 @@ impl Orphans {
     /// The next orphan that runs, with the name of its process as shown. Can be dropped at any time.
     pub async fn next(&mut self) -> (Orphan, String) {
         use futures_util::StreamExt;
+        if std::mem::take(&mut self.unseen) {
+            self.look();
+        }
         loop {
             tokio::select! {
                 _ = self.exits.next() => self.look(),

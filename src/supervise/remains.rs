@@ -11,6 +11,10 @@ use crate::sys::cgroup::Leaf;
 use crate::sys::orphans::Orphan;
 use crate::sys::process::{Child, Member, group_members, holds};
 
+mod handover;
+
+pub(super) use handover::{Written, leaf_again};
+
 /// A process that leaves others behind in every life is its own fault; but their number has to end somewhere.
 const MOST: usize = 64;
 
@@ -115,8 +119,10 @@ impl Remains {
     /// then. Whether it has: one that is still in a group is known by that.
     pub(super) fn escape(&mut self, orphan: Orphan, leader: Option<i32>, asked: Option<(i32, Moment)>) {
         let in_group = |group| leader == Some(group) || self.groups.iter().any(|rest| rest.child.pid() == group);
-        // At the daemon's end the rest of too many is found again.
-        if orphan.group().is_none_or(in_group) || self.escaped.len() >= MOST {
+        // At the daemon's end the rest of too many is found again; after an upgrade everybody is.
+        let is_known = |escaped: &Escaped| escaped.orphan.pid == orphan.pid && escaped.orphan.runs();
+        let known = self.escaped.iter().any(is_known);
+        if known || orphan.group().is_none_or(in_group) || self.escaped.len() >= MOST {
             return;
         }
         let mut escaped = Escaped {

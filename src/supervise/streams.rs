@@ -8,6 +8,10 @@ use super::Wiring;
 use crate::model::{OutputPolicy, ProcessSpec, Stream};
 use crate::sys::{pipe, process};
 
+mod handover;
+
+pub(super) use handover::Written;
+
 /// A pipe into the process.
 struct Input {
     stream: Stream,

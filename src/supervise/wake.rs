@@ -12,7 +12,7 @@ use super::ear::{Ear, Heard};
 use super::identity::{Found, Lookup};
 use crate::model::{Exit, Moment};
 use crate::sys::clock;
-use crate::sys::process::{Child, Plan, Status, read_status};
+use crate::sys::process::{Attempt, Child, Status, read_status};
 
 /// What came.
 pub(super) enum Wake {
@@ -43,11 +43,7 @@ impl Driver {
         let look = self.looks().then_some(self.look.0);
         let (child, status, ear) = match &mut self.life {
             None => (None, None, None),
-            Some(life) => (
-                Some(&mut life.child),
-                life.status.as_ref().map(|socket| (socket, &life.plan)),
-                Some(&mut life.ear),
-            ),
+            Some(life) => (Some(&mut life.child), life.status.as_ref(), Some(&mut life.ear)),
         };
         tokio::select! {
             Some(command) = received(inbox) => Wake::Command(command),
@@ -79,12 +75,12 @@ async fn reached(moment: Option<Moment>) -> Option<()> {
     Some(())
 }
 
-async fn said(status: Option<(&AsyncFd<OwnedFd>, &Plan)>) -> Option<Status> {
-    let (socket, plan) = status?;
+async fn said(status: Option<&(AsyncFd<OwnedFd>, Attempt)>) -> Option<Status> {
+    let (socket, attempt) = status?;
     loop {
         // A socket that cannot be waited for or read says no more; the exit will.
         let mut ready = socket.readable().await.ok()?;
-        match read_status(socket.get_ref().as_fd(), plan) {
+        match read_status(socket.get_ref().as_fd(), attempt) {
             Ok(None) => ready.clear_ready(),
             Ok(Some(status)) => return Some(status),
             Err(_) => return None,

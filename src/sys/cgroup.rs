@@ -94,6 +94,11 @@ pub fn members(directory: &Path) -> Vec<i32> {
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    Ok(open(path, flags, Mode::empty())?)
+}
+
 /// A cgroup that this process has made. Its directory goes with it, when nobody is in it.
 #[derive(Debug)]
 pub struct Leaf {
@@ -111,11 +116,20 @@ impl Leaf {
             }
             other => other?,
         }
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let directory = open(&path, flags, Mode::empty()).map_err(io::Error::from);
-        directory
-            .inspect_err(|_| drop(fs::remove_dir(&path)))
-            .map(|directory| Leaf { path, directory })
+        let directory = open_directory(&path).inspect_err(|_| drop(fs::remove_dir(&path)))?;
+        Ok(Leaf { path, directory })
+    }
+
+    /// Takes back one that this process has made before an execve(2), with everybody in it.
+    pub fn again(path: PathBuf) -> io::Result<Leaf> {
+        let directory = open_directory(&path)?;
+        Ok(Leaf { path, directory })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Puts this process into it: a child that was not born in it, since the kernel takes some 15 ms for that. Only

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -25,6 +25,17 @@ pub fn adopt() -> io::Result<()> {
         return Err(io::Error::other(text));
     }
     Ok(nix::sys::prctl::set_child_subreaper(true)?)
+}
+
+/// The same after an execve(2) of this program, over which the attribute is kept (prctl(2)): the children that are there
+/// are its own. Fails where orphans did not come here before it.
+pub fn adopt_again() -> io::Result<()> {
+    if nix::sys::prctl::get_child_subreaper()? {
+        return Ok(());
+    }
+    Err(io::Error::other(
+        "they did not come to the daemon before it was upgraded",
+    ))
 }
 
 /// Reaps the orphans that have exited, without waiting, and tells those that run. Never touches a supervised child. To be
@@ -73,6 +84,12 @@ impl Orphan {
         Some(Orphan { pid, name, pidfd })
     }
 
+    /// Takes one back after an execve(2) of this program.
+    #[must_use]
+    pub fn again(pid: i32, name: String, pidfd: OwnedFd) -> Orphan {
+        Orphan { pid, name, pidfd }
+    }
+
     /// Its process group now.
     #[must_use]
     pub fn group(&self) -> Option<i32> {
@@ -90,6 +107,12 @@ impl Orphan {
     /// Sends it a signal.
     pub fn signal(&self, number: i32) {
         let _ = signal_held(self.pidfd.as_fd(), number);
+    }
+}
+
+impl AsFd for Orphan {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
     }
 }
 

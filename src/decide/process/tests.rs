@@ -47,6 +47,43 @@ pub(crate) fn spec() -> ProcessSpec {
 
 const SECOND: u64 = 1_000_000;
 
+/// In each state that has data, and with a backoff that has begun.
+#[test]
+fn the_state_can_be_written_down() {
+    let spec = spec();
+    let mut process = Process::default();
+    let failed = Event::NotSpawned {
+        life: 1,
+        text: "no memory".to_owned(),
+        transient: true,
+    };
+    let exited = Event::Exited {
+        life: 2,
+        exit: Exit::Signal {
+            name: "SIGSEGV".to_owned(),
+            core_dumped: true,
+        },
+        transient: false,
+    };
+    let events = [
+        Event::Start,
+        failed,
+        Event::Due,
+        Event::Spawned { life: 2, pid: 7 },
+        Event::Executed { life: 2 },
+        Event::Hung { life: 2 },
+        exited,
+        Event::Stop,
+    ];
+    for (second, event) in (1..).zip(events) {
+        process.on(&spec, event, at(second));
+        let text = serde_json::to_string(&process).unwrap();
+        assert_eq!(serde_json::from_str::<Process>(&text).unwrap(), process);
+    }
+    assert_eq!(process.state, State::Stopped);
+    assert!(matches!(process.last_exit, Some(Exit::Faulted { .. })));
+}
+
 fn at(seconds: u64) -> Facts {
     Facts {
         now: Moment(seconds * SECOND),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::unistd::{Gid, Group, User, getgrouplist};
+use serde::{Deserialize, Serialize};
 
 /// Login shells that are none: what runs as their user is not to be told of them.
 const NO_SHELLS: &[&str] = &["nologin", "false"];
@@ -43,7 +44,7 @@ impl IdentityError {
 }
 
 /// A user, its groups, and what its login tells. The default is the daemon's own in everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// As configured.
     pub(super) user: Option<String>,
@@ -53,6 +54,8 @@ pub struct Identity {
     pub(super) gid: Option<u32>,
     /// The supplementary groups; `None` leaves the daemon's.
     pub(super) groups: Option<Vec<u32>>,
+    /// For the environment alone: nothing of it is wanted once the child is forked.
+    #[serde(skip)]
     login: Option<Login>,
 }
 

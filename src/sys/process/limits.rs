@@ -20,6 +20,12 @@ pub fn raise_nofile() -> io::Result<u64> {
     Ok(hard)
 }
 
+/// What [`original_nofile`] was before an execve(2) of this program, which keeps the raised limit. To be called before
+/// [`raise_nofile`], which would take that for what the daemon was started with.
+pub fn keep_original_nofile(soft: u64) {
+    ORIGINAL.get_or_init(|| soft);
+}
+
 /// Makes a write beyond RLIMIT_FSIZE an error (EFBIG) instead of the end of the daemon. Children get the default back.
 /// setrlimit(2), signal(7).
 pub fn survive_file_size_limit() -> io::Result<()> {

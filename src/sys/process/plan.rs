@@ -5,6 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use serde::{Deserialize, Serialize};
+
 use super::Standing;
 use crate::sys::cgroup::Leaf;
 
@@ -27,20 +29,26 @@ pub enum PlanError {
     Empty,
 }
 
-/// All that a child gets besides its descriptors. What a later setting needs becomes a field here and a step in
-/// `child::run`.
-#[derive(Clone, Debug)]
-pub struct Plan {
+/// What a child is to become, and as whom: by it a refusal is put in words ([`super::read_status`]).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Attempt {
     /// The program as the config names it.
     pub(super) program: String,
     /// The paths to try, in order.
     pub(super) candidates: Vec<CString>,
     /// The PATH that was searched; `None` when the program was given by a path.
     pub(super) searched: Option<OsString>,
-    pub(super) arguments: Vec<CString>,
-    pub(super) environment: Vec<CString>,
     pub(super) directory: Option<CString>,
     pub(super) standing: Standing,
+}
+
+/// All that a child gets besides its descriptors. What a later setting needs becomes a field here, or in [`Attempt`], and a
+/// step in `child::run`.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(super) attempt: Attempt,
+    pub(super) arguments: Vec<CString>,
+    pub(super) environment: Vec<CString>,
     /// The variable that is to hold the child's own process id.
     pub(super) own_pid: Option<&'static str>,
     /// Its directory: where the child is born.
@@ -78,28 +86,30 @@ impl Plan {
             let pair = [key.as_bytes(), b"=", value.as_bytes()].concat();
             text(&pair, "its environment")
         };
+        let directory = directory.map(|path| text(path.as_os_str().as_bytes(), "the working directory"));
         Ok(Plan {
-            candidates,
-            searched,
             arguments: command
                 .iter()
                 .map(|argument| text(argument.as_bytes(), "an argument"))
                 .collect::<Result<_, _>>()?,
             environment: environment.iter().map(variable).collect::<Result<_, _>>()?,
-            directory: directory
-                .map(|path| text(path.as_os_str().as_bytes(), "the working directory"))
-                .transpose()?,
-            standing: Standing::default(),
             own_pid: None,
             cgroup: None,
-            program,
+            attempt: Attempt {
+                candidates,
+                searched,
+                directory: directory.transpose()?,
+                standing: Standing::default(),
+                program,
+            },
         })
     }
 
     /// The same, as somebody else or with other limits.
     #[must_use]
-    pub fn with(self, standing: Standing) -> Plan {
-        Plan { standing, ..self }
+    pub fn with(mut self, standing: Standing) -> Plan {
+        self.attempt.standing = standing;
+        self
     }
 
     /// Besides, the child's process id in this variable.
@@ -117,18 +127,14 @@ impl Plan {
         Plan { cgroup, ..self }
     }
 
-    /// Where its child was born.
+    /// What is tried, once the child is forked.
     #[must_use]
-    pub fn cgroup(&self) -> Option<&Leaf> {
-        self.cgroup.as_deref()
+    pub fn into_attempt(self) -> Attempt {
+        self.attempt
     }
+}
 
-    /// The same, to be kept.
-    #[must_use]
-    pub fn into_cgroup(self) -> Option<Rc<Leaf>> {
-        self.cgroup
-    }
-
+impl Attempt {
     pub(super) fn directory(&self) -> Option<&CStr> {
         self.directory.as_deref()
     }

@@ -7,7 +7,7 @@ use std::{ffi::OsStr, io};
 use nix::errno::Errno;
 use nix::libc;
 
-use super::Plan;
+use super::Attempt;
 use super::child::{HEAD, Report, Task};
 
 mod standing;
@@ -152,7 +152,7 @@ impl ExecError {
 }
 
 /// Reads what a child has reported, without waiting: `None` when it has said nothing yet.
-pub fn read_status(status: BorrowedFd<'_>, plan: &Plan) -> io::Result<Option<Status>> {
+pub fn read_status(status: BorrowedFd<'_>, attempt: &Attempt) -> io::Result<Option<Status>> {
     let mut report = Report {
         task: 0,
         errno: 0,
@@ -166,31 +166,31 @@ pub fn read_status(status: BorrowedFd<'_>, plan: &Plan) -> io::Result<Option<Sta
     let result = unsafe { libc::recv(status.as_raw_fd(), (&raw mut report).cast(), size, libc::MSG_DONTWAIT) };
     match Errno::result(result) {
         Ok(0) | Err(Errno::ECONNRESET) => Ok(Some(Status::Executed)),
-        Ok(_) => Ok(Some(Status::Failed(explain(&report, plan)))),
+        Ok(_) => Ok(Some(Status::Failed(explain(&report, attempt)))),
         Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
         Err(errno) => Err(errno.into()),
     }
 }
 
-fn explain(report: &Report, plan: &Plan) -> ExecError {
+fn explain(report: &Report, attempt: &Attempt) -> ExecError {
     let errno = Errno::from_raw(report.errno);
     let other = |what| ExecError::Other {
         what,
-        program: plan.program.clone(),
+        program: attempt.program.clone(),
         errno,
     };
     match report.task {
         task if task == Task::Group as i32 => other("make a process group"),
         task if task == Task::Descriptors as i32 => other("arrange the descriptors"),
-        task if task == Task::Directory as i32 => directory_refused(plan, errno),
-        task if task == Task::Execute as i32 => explain_execute(report, plan, errno),
-        task => standing::refused(task, report.index as usize, errno, plan),
+        task if task == Task::Directory as i32 => directory_refused(attempt, errno),
+        task if task == Task::Execute as i32 => explain_execute(report, attempt, errno),
+        task => standing::refused(task, report.index as usize, errno, attempt),
     }
 }
 
-fn directory_refused(plan: &Plan, errno: Errno) -> ExecError {
-    let path = plan.directory().map(|path| path.to_string_lossy().into_owned());
-    let as_user = plan.as_user();
+fn directory_refused(attempt: &Attempt, errno: Errno) -> ExecError {
+    let path = attempt.directory().map(|path| path.to_string_lossy().into_owned());
+    let as_user = attempt.as_user();
     let advice = match errno {
         Errno::EACCES if !as_user.is_empty() => "let that user in (its mode, and those of the directories above it)",
         _ => "create it or correct the config",
@@ -203,14 +203,14 @@ fn directory_refused(plan: &Plan, errno: Errno) -> ExecError {
     }
 }
 
-fn explain_execute(report: &Report, plan: &Plan, errno: Errno) -> ExecError {
-    let tried = plan.candidates.get(report.index as usize);
-    let path = tried.map_or_else(|| plan.program.clone(), |path| path.to_string_lossy().into_owned());
+fn explain_execute(report: &Report, attempt: &Attempt, errno: Errno) -> ExecError {
+    let tried = attempt.candidates.get(report.index as usize);
+    let path = tried.map_or_else(|| attempt.program.clone(), |path| path.to_string_lossy().into_owned());
     let length = (report.head_length as usize).min(HEAD);
     let head = report.head.get(..length).unwrap_or_default();
     let format = report.mode & libc::S_IFMT;
     match (errno, interpreter(head)) {
-        (Errno::ENOENT, _) if report.mode == 0 => nowhere(plan),
+        (Errno::ENOENT, _) if report.mode == 0 => nowhere(attempt),
         (Errno::ENOENT, Some(interpreter)) => ExecError::Interpreter {
             path,
             interpreter,
@@ -227,11 +227,11 @@ fn explain_execute(report: &Report, plan: &Plan, errno: Errno) -> ExecError {
         },
         (Errno::EACCES, None) => ExecError::Denied {
             path,
-            as_user: plan.as_user(),
+            as_user: attempt.as_user(),
         },
-        (Errno::EAGAIN, _) if plan.standing.identity.uid.is_some() => ExecError::TooManyProcesses {
+        (Errno::EAGAIN, _) if attempt.standing.identity.uid.is_some() => ExecError::TooManyProcesses {
             path,
-            as_user: plan.as_user(),
+            as_user: attempt.as_user(),
         },
         (Errno::ENOEXEC, _) => ExecError::Format(path),
         (Errno::E2BIG, _) => ExecError::TooLong(path),
@@ -243,13 +243,13 @@ fn explain_execute(report: &Report, plan: &Plan, errno: Errno) -> ExecError {
     }
 }
 
-fn nowhere(plan: &Plan) -> ExecError {
-    let program = plan.program.clone();
-    if let Some(path) = &plan.searched {
+fn nowhere(attempt: &Attempt) -> ExecError {
+    let program = attempt.program.clone();
+    if let Some(path) = &attempt.searched {
         let path = path.to_string_lossy().into_owned();
         return ExecError::NotInPath { program, path };
     }
-    let relative = match plan.directory() {
+    let relative = match attempt.directory() {
         _ if program.starts_with('/') => String::new(),
         Some(directory) => format!(" (relative to working-directory {})", directory.to_string_lossy()),
         None => " (relative to the daemon's own directory)".to_owned(),

@@ -85,7 +85,7 @@ pub fn spawn(plan: &Plan, ends: &[(i32, BorrowedFd<'_>)]) -> Result<Held, SpawnE
     heed_exits();
     let (status, childs_status) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .map_err(SpawnError::Status)?;
-    let candidates: Vec<_> = plan.candidates.iter().map(|path| path.as_ptr()).collect();
+    let candidates: Vec<_> = plan.attempt.candidates.iter().map(|path| path.as_ptr()).collect();
     let arguments = pointers(&plan.arguments);
     let mut own_pid = plan.own_pid.map(|variable| {
         let mut text = format!("{variable}=").into_bytes();
@@ -105,7 +105,7 @@ pub fn spawn(plan: &Plan, ends: &[(i32, BorrowedFd<'_>)]) -> Result<Held, SpawnE
         .take(ENDS)
         .map(|(number, end)| (*number, end.as_raw_fd()))
         .collect();
-    let wanted = &plan.standing;
+    let wanted = &plan.attempt.standing;
     let limits = wanted.limits().map_err(SpawnError::Prepare)?;
     let standing = Standing {
         limits: &limits,
@@ -121,7 +121,7 @@ pub fn spawn(plan: &Plan, ends: &[(i32, BorrowedFd<'_>)]) -> Result<Held, SpawnE
         candidates: &candidates,
         arguments: &arguments,
         environment: &environment,
-        directory: plan.directory(),
+        directory: plan.attempt.directory(),
         standing,
         ends: &ends,
         status: childs_status.as_raw_fd(),

@@ -3,6 +3,7 @@
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{getegid, getgroups};
+use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
 use super::original_nofile;
@@ -10,7 +11,7 @@ use crate::model::{LimitSpec, LimitedResource};
 
 /// As whom a child runs, and what it may use. The default is the daemon's own in everything, but for the soft limit of
 /// descriptors, which is what the daemon was started with.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Standing {
     /// User and groups.
     pub identity: Identity,

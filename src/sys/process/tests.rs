@@ -58,12 +58,21 @@ fn output(reader: &OwnedFd) -> String {
     }
 }
 
+/// As it is after an upgrade.
+fn attempt(plan: &Plan) -> Attempt {
+    let text = serde_json::to_string(&plan.clone().into_attempt()).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
 /// Runs it to its end; its output and exit.
 fn run(plan: &Plan) -> (String, Exit) {
     let (mut child, status, reader) = start(plan);
     let text = output(&reader);
     let exit = reap(&mut child);
-    assert_eq!(read_status(status.as_fd(), plan).unwrap(), Some(Status::Executed));
+    assert_eq!(
+        read_status(status.as_fd(), &attempt(plan)).unwrap(),
+        Some(Status::Executed)
+    );
     (text, exit)
 }
 
@@ -71,7 +80,7 @@ fn run(plan: &Plan) -> (String, Exit) {
 fn refused(plan: &Plan) -> ExecError {
     let (mut child, status, _reader) = start(plan);
     wait_for(&status, "report");
-    let said = read_status(status.as_fd(), plan).unwrap();
+    let said = read_status(status.as_fd(), &attempt(plan)).unwrap();
     assert_eq!(reap(&mut child), Exit::Code(127));
     match said {
         Some(Status::Failed(error)) => error,

@@ -42,6 +42,16 @@ impl Child {
         })
     }
 
+    /// Takes a child back after an execve(2) of this program, over which children and pidfds stay: what [`Child::pid`] and
+    /// its descriptor were, and whether it was reaped.
+    #[must_use]
+    pub fn again(pid: i32, pidfd: OwnedFd, reaped: bool) -> Child {
+        if !reaped {
+            supervised().insert(pid);
+        }
+        Child { pid, pidfd, reaped }
+    }
+
     /// Its process id, which is its group's number too. After the reap only a name.
     #[must_use]
     pub fn pid(&self) -> i32 {

@@ -6,13 +6,13 @@ use nix::sys::resource::getrlimit;
 
 use super::ExecError;
 use crate::model::{LimitSpec, LimitedResource};
-use crate::sys::process::Plan;
+use crate::sys::process::Attempt;
 use crate::sys::process::child::Task;
 use crate::sys::process::standing::resource;
 
 /// A step of `child::standing` that failed; `index` is that of the limit.
-pub(super) fn refused(task: i32, index: usize, errno: Errno, plan: &Plan) -> ExecError {
-    let standing = &plan.standing;
+pub(super) fn refused(task: i32, index: usize, errno: Errno, attempt: &Attempt) -> ExecError {
+    let standing = &attempt.standing;
     let identity = &standing.identity;
     let named = |name: &Option<String>| name.clone().unwrap_or_default();
     let id = |id: Option<u32>| id.map_or_else(String::new, |id| id.to_string());
