@@ -55,6 +55,8 @@ pub(super) enum Verb {
     Signal(Signal),
     /// Read the config again and apply what has changed in it
     Reload(Reload),
+    /// Replace the running program by the one that is installed now; children, pipes and counters stay
+    Upgrade,
     /// Open all files of routes anew, after they were renamed (log rotation)
     Reopen,
     /// Say why a route does not move, down to the root cause

@@ -1,5 +1,7 @@
 //! Who may ask for what, by whom a client was when it connected. Pure; depends on `request`, `error` and `sys::peer`.
 
+use serde::{Deserialize, Serialize};
+
 use super::error::Error;
 use super::request::Call;
 use crate::sys::peer::Peer;
@@ -16,7 +18,7 @@ pub(super) enum Right {
 }
 
 /// A group, as configured and looked up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// As configured.
     pub name: String,
@@ -24,8 +26,8 @@ pub struct Group {
     pub gid: u32,
 }
 
-/// Who may use the control socket, besides root.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Who may use the control socket, besides root. The default: nobody else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     /// The daemon's own user, who may change things.
     pub user: u32,
@@ -113,6 +115,7 @@ fn needed(call: &Call) -> Right {
         | Call::RestartProcess { .. }
         | Call::SignalProcess { .. }
         | Call::Reload { .. }
+        | Call::Upgrade
         | Call::ReopenFiles { .. }
         | Call::Shutdown => Right::Change,
     }

@@ -1,8 +1,10 @@
 //! What the control server asks of the daemon. Depends on `types` and `error`.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use super::error::Error;
@@ -41,6 +43,9 @@ pub trait Backend: 'static {
     async fn reopen_files(&self, wait: bool) -> Result<u64, Error>;
     /// Reload: what was done, or with `dry_run` what would be. Without `wait` the answer comes when it begins.
     async fn reload(&self, dry_run: bool, wait: bool) -> Result<Reloaded, Error>;
+    /// Upgrade: returns only when it is refused. Else the caller is answered by the daemon's next life, over the copy of its
+    /// connection; `None` where no answer is wanted.
+    async fn upgrade(&self, caller: Option<Caller>) -> Error;
     /// Explain: the causes of a route's state, root cause last (else [`Error::NoSuchRoute`]).
     async fn explain(&self, route: &str) -> Result<Vec<Cause>, Error>;
     /// GetConfig.
@@ -49,6 +54,15 @@ pub trait Backend: 'static {
     async fn subscribe(&self) -> Result<Subscription, Error>;
     /// Shutdown: begins it.
     async fn shutdown(&self) -> Result<(), Error>;
+}
+
+/// The connection of a client that is to be answered by the daemon's next life.
+#[derive(Debug)]
+pub struct Caller {
+    /// A copy of its socket.
+    pub socket: OwnedFd,
+    /// What was read of it and not answered yet.
+    pub begun: Bytes,
 }
 
 /// What a Monitor starts from.

@@ -26,11 +26,8 @@ methods! {
     PAUSE_ROUTE = "PauseRoute", RESUME_ROUTE = "ResumeRoute", DRAIN_ROUTE = "DrainRoute",
     START_PROCESS = "StartProcess", STOP_PROCESS = "StopProcess", RESTART_PROCESS = "RestartProcess",
     SIGNAL_PROCESS = "SignalProcess", REOPEN_FILES = "ReopenFiles", GET_CONFIG = "GetConfig", EXPLAIN = "Explain",
-    RELOAD = "Reload", MONITOR = "Monitor", SHUTDOWN = "Shutdown",
+    RELOAD = "Reload", UPGRADE = "Upgrade", MONITOR = "Monitor", SHUTDOWN = "Shutdown",
 }
-
-/// Promised, and answered with `MethodNotImplemented`; not in the IDL, which describes what works.
-pub const NOT_IMPLEMENTED: [&str; 1] = ["Upgrade"];
 
 /// No parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +137,16 @@ pub struct Changed {
 pub struct Reopened {
     /// How many files.
     pub reopened: u64,
+}
+
+/// Upgrade's reply.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Upgraded {
+    /// The process id, which has not changed.
+    pub pid: i32,
+    /// Of the life that answers.
+    pub life: u64,
 }
 
 /// ListRoutes' reply.

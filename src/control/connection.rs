@@ -1,9 +1,11 @@
 //! One connection: request, reply, request, reply, until it ends. Depends on `link`, `dispatch` and `monitor`.
 
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -32,13 +34,24 @@ pub(super) struct Shared<B> {
     pub(super) access: Access,
     pub(super) limits: Limits,
     pub(super) budget: Rc<Budget>,
-    pub(super) table: Rc<std::cell::RefCell<Table>>,
+    pub(super) table: Rc<RefCell<Table>>,
     /// The places for replies that grow with the config: few, so that what clients leave unread is bounded.
     pub(super) places: Arc<Semaphore>,
-    /// The server stops.
+    /// By which connections are told to end.
+    pub(super) ending: RefCell<Ending>,
+    /// How many connections wait for the daemon's next life.
+    pub(super) upgrading: Cell<usize>,
+}
+
+/// How the connections of a time are told to end; when the server goes on, the next time has another.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ending {
+    /// Who waits for a request, or watches, ends.
     pub(super) stop: CancellationToken,
-    /// Who still waits is sent away.
+    /// Who waits for the end of a call is sent away.
     pub(super) hurry: CancellationToken,
+    /// For a handover: without a word.
+    pub(super) silent: Rc<Cell<bool>>,
 }
 
 /// What becomes of a connection after a request.
@@ -53,23 +66,53 @@ pub(super) async fn serve<B: Backend>(shared: Rc<Shared<B>>, stream: UnixStream,
     tokio::select! {
         biased;
         () = evicted.cancelled() => tracing::debug!("a control connection was closed to make room"),
-        _ = converse(&shared, stream, &seat, right) => {}
+        _ = converse(&shared, shared.link(stream, right), &seat, right) => {}
     }
 }
 
-async fn converse<B: Backend>(shared: &Shared<B>, stream: UnixStream, seat: &Seat, right: Right) -> Result<(), Broken> {
-    let limits = &shared.limits;
-    // A stranger has nothing to say that takes of what all have together.
-    let longest = match right {
-        Right::Introspect => limits.message.min(codec::FREE),
-        Right::Ask | Right::Change => limits.message,
-    };
-    let mut link = Link::new(stream, longest, &shared.budget, limits.stall);
+/// Answers a client that has asked the daemon's last life, and serves it then like any other.
+pub(super) async fn go_on<B: Backend>(
+    shared: Rc<Shared<B>>,
+    (stream, begun): (UnixStream, Bytes),
+    reply: Vec<u8>,
+    seat: Seat,
+    right: Right,
+) {
+    let mut link = shared.link(stream, right);
+    link.go_on_from(&begun);
+    link.put_json(&reply);
+    if link.flush(&seat, false).await.is_ok() {
+        seat.does(Doing::Idle, clock::now());
+        let _ = converse(&shared, link, &seat, right).await;
+    }
+}
+
+impl<B> Shared<B> {
+    fn link(&self, stream: UnixStream, right: Right) -> Link {
+        let limits = &self.limits;
+        // A stranger has nothing to say that takes of what all have together.
+        let longest = match right {
+            Right::Introspect => limits.message.min(codec::FREE),
+            Right::Ask | Right::Change => limits.message,
+        };
+        Link::new(stream, longest, &self.budget, limits.stall)
+    }
+
+    fn ending(&self) -> Ending {
+        self.ending.borrow().clone()
+    }
+}
+
+async fn converse<B: Backend>(shared: &Shared<B>, mut link: Link, seat: &Seat, right: Right) -> Result<(), Broken> {
     loop {
+        let stop = shared.ending().stop;
         let message = tokio::select! {
             biased;
             message = link.next() => message,
-            () = shared.stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => {
+                link.close();
+                return Ok(());
+            }
         };
         let message = match message {
             None | Some(Err(CodecError::Io(_))) => return Ok(()),
@@ -105,6 +148,7 @@ async fn answer<B: Backend>(
     let Request { oneway, more, call } = request;
     let mut place = None;
     let result = match call {
+        Ok(Call::Upgrade) => Err(upgrade(shared, link, oneway).await),
         Ok(call) => {
             if call.long() {
                 place = Some(place_for_long_reply(shared).await?);
@@ -131,7 +175,8 @@ async fn answer<B: Backend>(
         }
         Ok(Answer::Processes(processes)) => link.put_list("processes", processes).await?,
         Ok(Answer::Events(subscription, subjects)) => {
-            monitor::run(link, seat, *subscription, Filter(subjects), place, &shared.stop).await?;
+            let stop = shared.ending().stop;
+            monitor::run(link, seat, *subscription, Filter(subjects), place, &stop).await?;
             return Ok(Next::End);
         }
     }
@@ -169,12 +214,30 @@ async fn perform_while_wanted<B: Backend>(
     if !call.waits() {
         return Some(perform(&*shared.backend, call).await);
     }
+    let ending = shared.ending();
     tokio::select! {
         biased;
         result = perform(&*shared.backend, call) => Some(result),
         () = link.gone() => None,
-        () = shared.hurry.cancelled() => Some(Err(Error::Busy("the daemon is stopping".into()))),
+        () = ending.hurry.cancelled() => {
+            (!ending.silent.get()).then(|| Err(Error::Busy("the daemon is stopping".into())))
+        }
     }
+}
+
+/// Returns only when it is refused. Whether or not the client stays to hear of it, it goes on.
+async fn upgrade<B: Backend>(shared: &Shared<B>, link: &Link, oneway: bool) -> Error {
+    let caller = match oneway {
+        true => None,
+        false => match link.caller() {
+            Ok(caller) => Some(caller),
+            Err(error) => return Error::Failed(format!("cannot copy this connection for the next life: {error}")),
+        },
+    };
+    shared.upgrading.set(shared.upgrading.get() + 1);
+    let error = shared.backend.upgrade(caller).await;
+    shared.upgrading.set(shared.upgrading.get() - 1);
+    error
 }
 
 async fn place_for_long_reply<B>(shared: &Shared<B>) -> Result<OwnedSemaphorePermit, Broken> {

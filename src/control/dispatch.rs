@@ -45,6 +45,8 @@ pub(super) async fn perform<B: Backend>(backend: &B, call: Call) -> Result<Answe
             reopened: backend.reopen_files(wait).await?,
         }),
         Call::Reload { dry_run, wait } => one(&backend.reload(dry_run, wait).await?),
+        // Its connection goes with it, so it is the connection that asks.
+        Call::Upgrade => Err(Error::Failed("an upgrade needs a connection of its own".into())),
         Call::Explain(route) => one(&Causes {
             causes: backend.explain(&route).await?,
         }),

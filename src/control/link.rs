@@ -1,18 +1,20 @@
 //! One client's stream: messages in, replies out, each bounded in size and time. Depends on `codec` and `table`.
 
 use std::future::poll_fn;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::Stream;
 use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio_util::codec::FramedRead;
+use tokio_util::codec::{Decoder, FramedRead};
 
+use super::backend::Caller;
 use super::codec::{self, Budget, CodecError, NulCodec};
 use super::error::Error;
 use super::hangup;
@@ -37,6 +39,8 @@ pub(super) struct Link {
     stream: FramedRead<UnixStream, NulCodec>,
     out: BytesMut,
     stall: Duration,
+    /// What the daemon's last life had read is looked at first.
+    is_taken_over: bool,
 }
 
 impl Link {
@@ -46,11 +50,47 @@ impl Link {
             stream: FramedRead::with_capacity(stream, codec, codec::ROOM),
             out: BytesMut::new(),
             stall,
+            is_taken_over: false,
         }
+    }
+
+    /// Goes on with what the daemon's last life had read and not answered.
+    pub(super) fn go_on_from(&mut self, begun: &[u8]) {
+        self.stream.read_buffer_mut().extend_from_slice(begun);
+        self.is_taken_over = true;
+    }
+
+    /// A copy of it for the daemon's next life.
+    pub(super) fn caller(&self) -> std::io::Result<Caller> {
+        Ok(Caller {
+            socket: self.stream.get_ref().as_fd().try_clone_to_owned()?,
+            begun: Bytes::copy_from_slice(self.stream.read_buffer()),
+        })
+    }
+
+    /// Ends it so that the client sees the end of its stream, and no error for what it has just sent (unix(7)).
+    pub(super) fn close(self) {
+        let stream = self.stream.get_ref();
+        let mut thrown_away = [0; 4096];
+        while stream.try_read(&mut thrown_away).is_ok_and(|count| count > 0) {}
+    }
+
+    /// A message of what the last life had read.
+    fn next_taken_over(&mut self) -> Option<Result<BytesMut, CodecError>> {
+        let mut begun = std::mem::take(self.stream.read_buffer_mut());
+        let message = self.stream.decoder_mut().decode(&mut begun).transpose();
+        *self.stream.read_buffer_mut() = begun;
+        self.is_taken_over = message.is_some();
+        message
     }
 
     /// The next message; `None` at the end of the stream, and when a begun message does not get on.
     pub(super) async fn next(&mut self) -> Option<Result<BytesMut, CodecError>> {
+        if self.is_taken_over
+            && let Some(message) = self.next_taken_over()
+        {
+            return Some(message);
+        }
         let mut deadline = None;
         poll_fn(|context| {
             if let Poll::Ready(message) = Pin::new(&mut self.stream).poll_next(context) {

@@ -12,6 +12,7 @@ use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, OFlag, fcntl};
 use nix::poll::{PollTimeout, poll};
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrLike, UnixAddr, sockopt};
 use nix::sys::stat::{Mode, fchmod};
+use serde::{Deserialize, Serialize};
 
 use super::access::Group;
 
@@ -69,8 +70,9 @@ pub struct Listener {
     made: Option<Made>,
 }
 
-#[derive(Debug)]
-struct Made {
+/// Which file a listener has made, and removes at its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
     path: PathBuf,
     device: u64,
     inode: u64,
@@ -80,6 +82,17 @@ impl Listener {
     /// The socket, non-blocking.
     pub(super) fn socket(&self) -> &UnixListener {
         &self.socket
+    }
+
+    /// A copy for the daemon's next life.
+    pub fn copy(&self) -> io::Result<OwnedFd> {
+        Ok(self.socket.try_clone()?.into())
+    }
+
+    /// The file that it has made; `None` where it was passed.
+    #[must_use]
+    pub fn made(&self) -> Option<&Made> {
+        self.made.as_ref()
     }
 
     /// Ends every connection that waits in its queue.
@@ -172,6 +185,13 @@ pub fn from_activation(descriptor: OwnedFd) -> Result<Listener, ListenError> {
         socket: UnixListener::from(descriptor),
         made: None,
     })
+}
+
+/// Takes a control socket from the daemon's last life, which had it by `listen` or by `from_activation`.
+pub fn taken_over(descriptor: OwnedFd, made: Option<Made>) -> Result<Listener, ListenError> {
+    let mut listener = from_activation(descriptor)?;
+    listener.made = made;
+    Ok(listener)
 }
 
 fn new_socket() -> io::Result<OwnedFd> {

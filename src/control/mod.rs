@@ -28,11 +28,11 @@ mod table;
 pub mod types;
 
 pub use access::{Access, Group};
-pub use backend::{Backend, Subscription};
+pub use backend::{Backend, Caller, Subscription};
 pub use dispatch::{RELAY_IDL, SERVICE_IDL};
 pub use error::{Error, WireError};
-pub use listener::{ListenError, Listener, from_activation, listen};
-pub use server::{Limits, Server};
+pub use listener::{ListenError, Listener, Made, from_activation, listen, taken_over};
+pub use server::{Hold, Limits, Server};
 
 #[cfg(test)]
 mod idl_tests;

@@ -166,6 +166,7 @@ pub fn detail(detail: &EventDetail) -> Map<String, Value> {
             json!({ "signal": signal, "text": fault.map(|fault| fault.to_string()) })
         }
         EventDetail::Reloaded { generation } => json!({ "generation": generation }),
+        EventDetail::Upgraded { life } => json!({ "life": life }),
         EventDetail::RouteOpened
         | EventDetail::DroppingStarted
         | EventDetail::ProcessReady

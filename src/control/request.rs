@@ -57,6 +57,7 @@ pub(super) enum Call {
         dry_run: bool,
         wait: bool,
     },
+    Upgrade,
     Explain(String),
     GetConfig,
     Monitor(Option<Vec<String>>),
@@ -192,13 +193,11 @@ fn parse_relay(method: &str, short: &str, parameters: Map<String, Value>, oneway
                 wait: waited(of.wait),
             }
         }
+        "Upgrade" => typed::<call::Nothing>(parameters).map(|_| Call::Upgrade)?,
         "Explain" => Call::Explain(route(typed::<call::Explain>(parameters)?.route)?),
         "GetConfig" => typed::<call::Nothing>(parameters).map(|_| Call::GetConfig)?,
         "Monitor" => Call::Monitor(subjects(typed::<call::Monitor>(parameters)?.subjects)?),
         "Shutdown" => typed::<call::Nothing>(parameters).map(|_| Call::Shutdown)?,
-        later if call::NOT_IMPLEMENTED.contains(&later) => {
-            return Err(Error::service("MethodNotImplemented", "method", method));
-        }
         _ => return Err(Error::service("MethodNotFound", "method", method)),
     })
 }

@@ -1,6 +1,6 @@
 //! Accepts clients of the control socket, as many as there is room for. Depends on `connection`, `listener`, `table`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, Write};
 use std::rc::Rc;
@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::access::{Access, Right};
-use super::backend::Backend;
+use super::backend::{Backend, Caller};
 use super::codec::Budget;
-use super::connection::{Shared, serve};
+use super::connection::{Shared, go_on, serve};
 use super::error::Error;
 use super::listener::Listener;
 use super::table::{Seat, Table};
@@ -24,6 +24,8 @@ use crate::sys::{clock, peer};
 
 /// How long accept(2) rests after it failed for want of something.
 const REST: Duration = Duration::from_millis(100);
+/// How long connections may take to end before a handover.
+const ENDING: Duration = Duration::from_millis(50);
 
 /// What one client, and what all clients, may take.
 #[derive(Clone, Debug)]
@@ -55,6 +57,15 @@ impl Default for Limits {
     }
 }
 
+/// Brings a server to rest for a handover.
+#[derive(Debug)]
+pub struct Hold {
+    /// Told when it is.
+    pub at_rest: oneshot::Sender<()>,
+    /// When this resolves, one way or the other, it goes on.
+    pub go_on: oneshot::Receiver<()>,
+}
+
 /// The control server. [`Server::run`] must be called within a `LocalSet`.
 #[derive(Debug)]
 pub struct Server<B> {
@@ -76,8 +87,8 @@ impl<B: Backend> Server<B> {
             budget: Budget::new(limits.unfinished),
             table: Rc::new(RefCell::new(Table::default())),
             places: Arc::new(Semaphore::new(limits.long_replies)),
-            stop: CancellationToken::new(),
-            hurry: CancellationToken::new(),
+            ending: RefCell::default(),
+            upgrading: Cell::new(0),
             limits,
         };
         Server {
@@ -89,17 +100,33 @@ impl<B: Backend> Server<B> {
         }
     }
 
+    /// Answers a client that has asked the daemon's last life, and serves it from then on. `reply`: the parameters.
+    pub fn go_on(&mut self, caller: Caller, reply: Vec<u8>) -> io::Result<()> {
+        let stream = std::os::unix::net::UnixStream::from(caller.socket);
+        stream.set_nonblocking(true)?;
+        let stream = UnixStream::from_std(stream)?;
+        let right = self.right_of(&stream);
+        let seat = Seat::take(&self.shared.table, right == Right::Introspect, clock::now());
+        let shared = Rc::clone(&self.shared);
+        let client = (stream, caller.begun);
+        self.connections.spawn_local(go_on(shared, client, reply, seat, right));
+        Ok(())
+    }
+
     /// Serves until `shutdown` is cancelled: cancel it when the daemon has stopped, for clients want to watch that.
     /// Then connections end once their replies are written, within [`Limits::grace`], and the socket is removed.
     ///
     /// Fails only when the listening socket cannot be watched at all.
-    pub async fn run(mut self, shutdown: CancellationToken) -> io::Result<()> {
+    ///
+    /// When it is held, connections end, and those that come wait in the socket's queue.
+    pub async fn run(mut self, shutdown: CancellationToken, mut holds: mpsc::Receiver<Hold>) -> io::Result<()> {
         let listener = UnixListener::from_std(self.listener.socket().try_clone()?)?;
         loop {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
                 Some(_) = self.connections.join_next() => {}
+                Some(hold) = holds.recv() => self.hold(hold, &shutdown).await,
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
                         self.troubled = false;
@@ -173,11 +200,31 @@ impl<B: Backend> Server<B> {
         }
     }
 
+    /// Ends every connection but those that wait for the next life, and rests until it is told to go on.
+    async fn hold(&mut self, hold: Hold, shutdown: &CancellationToken) {
+        let ending = self.shared.ending.take();
+        ending.silent.set(true);
+        ending.stop.cancel();
+        ending.hurry.cancel();
+        let others_ended = async {
+            while self.connections.len() > self.shared.upgrading.get() && self.connections.join_next().await.is_some() {
+            }
+        };
+        // One that is at a reply which its client does not read is cut off by the handover.
+        let _ = tokio::time::timeout(ENDING, others_ended).await;
+        let _ = hold.at_rest.send(());
+        tokio::select! {
+            _ = hold.go_on => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+
     async fn stop(&mut self) {
-        self.shared.stop.cancel();
+        let ending = self.shared.ending.borrow().clone();
+        ending.stop.cancel();
         let half = self.shared.limits.grace / 2;
         if tokio::time::timeout(half, self.ended()).await.is_err() {
-            self.shared.hurry.cancel();
+            ending.hurry.cancel();
             let _ = tokio::time::timeout(half, self.ended()).await;
         }
         self.connections.shutdown().await;

@@ -21,6 +21,11 @@ pub struct Arguments {
     #[arg(long, requires = "check")]
     pub json: bool,
 
+    /// Whether this program can take over what another life of the daemon has written to this descriptor; exit 0 or 78.
+    /// Asked by an upgrade
+    #[arg(long, value_name = "FD", exclusive = true)]
+    pub check_handover: Option<i32>,
+
     /// Exit when every process has finished and every route has closed: 0 if all ended well, 1 if not
     #[arg(long, conflicts_with = "check")]
     pub exit_when_done: bool,

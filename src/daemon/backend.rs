@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use super::changes;
 use super::dispatch::is_closed;
+use super::handover;
 use super::reload;
 use super::state::Daemon;
 use super::wire;
-use crate::control::{Backend, Error, Subscription, types};
+use crate::control::{Backend, Caller, Error, Subscription, types};
 use crate::model::{CloseCause, ProcessSnapshot, ProcessState, RouteState};
 use crate::relay::{self, RouteHandle};
 use crate::supervise;
@@ -24,8 +26,8 @@ const SETTLING: Duration = Duration::from_millis(40);
 pub struct Control {
     /// What it asks.
     pub daemon: Rc<Daemon>,
-    /// Where reloads are asked for.
-    pub reloads: mpsc::UnboundedSender<reload::Request>,
+    /// Where reloads and upgrades are asked for.
+    pub changes: mpsc::UnboundedSender<changes::Request>,
     /// Told when somebody wants the daemon to stop.
     pub stop: Rc<Notify>,
 }
@@ -134,7 +136,7 @@ impl Control {
     }
 
     fn refuse_when_stopping(&self) -> Result<(), Error> {
-        if self.daemon.stopping.borrow().is_some() {
+        if self.daemon.stopping.borrow().is_some() || self.daemon.stop_asked.get() {
             Err(stopping())
         } else {
             Ok(())
@@ -159,7 +161,7 @@ impl Control {
             pid: i32::try_from(std::process::id()).unwrap_or_default(),
             started_at_usec: clock::realtime_usec().saturating_sub(age),
             generation: daemon.generation.get(),
-            life: 1,
+            life: daemon.life,
             config_paths: plant.config.files.iter().map(|file| shown_path(&file.path)).collect(),
             routes,
             processes,
@@ -328,8 +330,21 @@ impl Backend for Control {
         self.refuse_when_stopping()?;
         let (reply, outcome) = oneshot::channel();
         // Nobody takes it any more once the daemon stops, and then the answer says so.
-        let _ = self.reloads.send(reload::Request { dry_run, wait, reply });
+        let _ = self
+            .changes
+            .send(changes::Request::Reload(reload::Request { dry_run, wait, reply }));
         outcome.await.map_err(|_| stopping())?
+    }
+
+    async fn upgrade(&self, caller: Option<Caller>) -> Error {
+        if let Err(stopping) = self.refuse_when_stopping() {
+            return stopping;
+        }
+        let (refused, outcome) = oneshot::channel();
+        let request = handover::Request { caller, refused };
+        // Nobody takes it any more once the daemon stops, and then the answer says so.
+        let _ = self.changes.send(changes::Request::Upgrade(request));
+        outcome.await.unwrap_or_else(|_| stopping())
     }
 
     async fn explain(&self, route: &str) -> Result<Vec<types::Cause>, Error> {
@@ -368,6 +383,7 @@ impl Backend for Control {
     async fn shutdown(&self) -> Result<(), Error> {
         // Once is enough: only a second signal hurries, not a second caller who did not know of the first.
         if self.daemon.stopping.borrow().is_none() {
+            self.daemon.stop_asked.set(true);
             self.stop.notify_one();
         }
         Ok(())

@@ -67,6 +67,8 @@ impl Daemon {
             } => self.process_ended(&process, finished, &unread),
             Notice::Revived(process) => self.revive_routes_of(&process),
             Notice::Changed(process) => self.process_changed(&process),
+            // Who asked may have given up.
+            Notice::Marker(heard) => drop(heard.send(())),
         }
     }
 
@@ -114,6 +116,10 @@ impl Daemon {
 
     /// A route tells something that must not be lost.
     pub fn hear_route(&self, report: Report) {
+        let for_process = matches!(report, Report::InputEnded { .. } | Report::KillGroup { .. });
+        if let Some(unheard) = self.unheard.borrow_mut().as_mut().filter(|_| for_process) {
+            return unheard.push(report);
+        }
         match report {
             Report::InputEnded { process, stream, life } => {
                 if let Some(process) = self.plant().process(&process) {
@@ -126,6 +132,7 @@ impl Daemon {
                 }
             }
             Report::Changed(_) => {}
+            Report::Marker(heard) => drop(heard.send(())),
         }
         self.changed();
     }

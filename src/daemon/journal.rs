@@ -50,6 +50,7 @@ fn is_trouble(detail: &EventDetail) -> bool {
         | EventDetail::ProcessBackingOff { .. }
         | EventDetail::ProcessStopped
         | EventDetail::Reloaded { .. }
+        | EventDetail::Upgraded { .. }
         | EventDetail::Stopping => false,
     }
 }
@@ -95,6 +96,10 @@ fn text(detail: &EventDetail) -> String {
         } => format!("{fault}: stopping, by {signal}"),
         EventDetail::ProcessStopped => "stopped".to_owned(),
         EventDetail::Reloaded { generation } => format!("reloaded: generation {generation}"),
+        EventDetail::Upgraded { life } => {
+            let version = env!("CARGO_PKG_VERSION");
+            format!("upgraded: life {life}, version {version}")
+        }
         EventDetail::ReloadFailed { text } => format!("reload refused: {text}"),
         EventDetail::Stopping => "stopping".to_owned(),
     }

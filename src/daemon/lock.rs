@@ -2,6 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,14 @@ use crate::sys::errno;
 /// The lock. It ends with the process, or with the last copy of its descriptor.
 #[derive(Debug)]
 pub struct Lock {
-    _file: Flock<File>,
+    kept: Kept,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Taken(Flock<File>),
+    /// Taken in an earlier life: it belongs to the open file description (flock(2)).
+    HandedOver(OwnedFd),
 }
 
 /// Why the runtime directory cannot be had.
@@ -40,6 +48,22 @@ pub enum LockError {
 }
 
 impl Lock {
+    /// The lock of an earlier life.
+    #[must_use]
+    pub fn handed_over(file: OwnedFd) -> Lock {
+        Lock {
+            kept: Kept::HandedOver(file),
+        }
+    }
+
+    /// A copy for the next life. The lock is held as long as one of the two is open, and was not dropped.
+    pub fn copy(&self) -> io::Result<OwnedFd> {
+        match &self.kept {
+            Kept::Taken(file) => file.as_fd().try_clone_to_owned(),
+            Kept::HandedOver(file) => file.try_clone(),
+        }
+    }
+
     /// Makes the directory where it is not there, and takes it.
     pub fn take(directory: &Path) -> Result<Lock, LockError> {
         DirBuilder::new()
@@ -63,7 +87,9 @@ impl Lock {
                 let pid = format!("{}\n", std::process::id());
                 file.rewind().and_then(|()| file.set_len(0)).map_err(failed)?;
                 file.write_all(pid.as_bytes()).map_err(failed)?;
-                Ok(Lock { _file: file })
+                Ok(Lock {
+                    kept: Kept::Taken(file),
+                })
             }
             Err((mut file, Errno::EWOULDBLOCK)) => Err(LockError::Held {
                 directory: directory.to_owned(),

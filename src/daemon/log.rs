@@ -35,6 +35,12 @@ impl LevelSetter {
 }
 
 impl Log {
+    /// By which what is queued can be written before anything else is done; `None` where nothing is queued here.
+    #[must_use]
+    pub fn lines(&self) -> Option<Lines> {
+        self.lines.clone()
+    }
+
     /// By which its level is changed.
     #[must_use]
     pub fn level(&self) -> LevelSetter {

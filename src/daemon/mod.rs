@@ -7,10 +7,13 @@
 
 mod arguments;
 mod backend;
+mod begin;
+mod changes;
 mod control_socket;
 mod dispatch;
 mod done;
 mod explain;
+mod handover;
 mod journal;
 mod lock;
 mod log;
@@ -20,6 +23,7 @@ mod reopen;
 mod run;
 mod service;
 mod shutdown;
+mod signals;
 mod starting;
 mod state;
 mod stderr;
@@ -34,6 +38,7 @@ use clap::Parser;
 use crate::config::{self, Diagnostics};
 use crate::model::Config;
 use arguments::Arguments;
+use handover::Inherited;
 
 /// Bad config, or none: systemd's EX_CONFIG, which `RestartPreventExitStatus=78` takes as final.
 const EXIT_CONFIG: u8 = 78;
@@ -42,6 +47,19 @@ const EXIT_CONFIG: u8 = 78;
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(number) = arguments.check_handover {
+        return handover::check(number);
+    }
+    match Inherited::take() {
+        Some(Ok(inherited)) => return run::go_on(inherited, &arguments),
+        Some(Err(why)) => {
+            say(&format!(
+                "sluiced: cannot go on with what the last life has left: {why}\n"
+            ));
+            return ExitCode::FAILURE;
+        }
+        None => {}
+    }
     let loaded = config::load(&arguments.configs);
     if arguments.check {
         return check(&arguments, &loaded);

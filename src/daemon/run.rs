@@ -1,65 +1,128 @@
-//! From a checked config to a running daemon and back to an exit code.
+//! From a checked config, or from what the last life has left, to a running daemon and back to an exit code.
 
 use std::future::Future;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::StreamExt;
-use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
-use signal_hook_tokio::Signals;
+use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::Arguments;
 use super::backend::Control;
+use super::begin::{begin, orphans};
 use super::control_socket::{self, Passed};
+use super::handover::{self, Estate, Inherited, Running};
 use super::lock::Lock;
-use super::log::LevelSetter;
-use super::plant::Plant;
+use super::log::Log;
+use super::signals::{self, Caught};
 use super::state::{Daemon, Means};
-use super::wiring::Wiring;
-use super::{log, reload, say, service};
+use super::{changes, log, reload, say, service};
 use crate::config;
-use crate::control::{Access, Limits, ListenError, Listener, Server};
-use crate::endpoint::ends::Taken;
-use crate::model::{Config, ProcessSpec, ProcessState};
-use crate::relay::{self, RelayThread, RouteHandle};
+use crate::control::call::Upgraded;
+use crate::control::{self, Access, Caller, Hold, Limits, ListenError, Listener, Made, Server};
+use crate::model::{Config, EventDetail};
+use crate::relay;
 use crate::supervise::{self, Cgroups, Orphans};
-use crate::sys::{self, clock};
+use crate::sys::{self, execute};
 
-/// How long the routes may take to try their endpoints before processes are started all the same.
-const BEGINNING: Duration = Duration::from_secs(5);
+/// What there is before anything runs.
+struct Basis {
+    config: Config,
+    lock: Lock,
+    log: Log,
+    access: Access,
+    socket: Socket,
+    /// Of a later life: the signals that were blocked in the first.
+    blocked: Option<Vec<i32>>,
+    /// The same: what runs.
+    running: Option<Running>,
+}
+
+/// Where the control socket comes from.
+enum Socket {
+    /// From the service manager, if it is among these; else it is made.
+    Passed(Vec<Passed>),
+    /// From the last life, with its file and those who are to be answered.
+    TakenOver(OwnedFd, Option<Made>, Vec<Caller>),
+}
 
 /// Runs until it is told to stop, or until everything is done.
 pub(super) fn run(config: Config, arguments: &Arguments) -> ExitCode {
+    match first(config, arguments) {
+        Ok(basis) => over(basis, arguments),
+        Err(error) => fail(&*error),
+    }
+}
+
+/// The same for a later life.
+pub(super) fn go_on(inherited: Inherited, arguments: &Arguments) -> ExitCode {
+    match later(inherited) {
+        Ok(basis) => over(basis, arguments),
+        Err(error) => fail(&error),
+    }
+}
+
+fn first(config: Config, arguments: &Arguments) -> Result<Basis, Box<dyn std::error::Error>> {
     // First of all: what is passed is known by its number.
-    let passed = match sys::activation::take() {
-        Ok(passed) => passed,
-        Err(error) => {
-            return fail(&StartError::Io(
-                "take the sockets that the service manager passed",
-                error,
-            ));
-        }
-    };
-    let lock = match Lock::take(&config.daemon.runtime_directory) {
-        Ok(lock) => lock,
-        Err(error) => return fail(&error),
-    };
-    let log = match log::start(config.daemon.log_level) {
-        Ok(log) => log,
-        Err(error) => return fail(&StartError::Io("start the log's thread", error)),
-    };
+    let passed = sys::activation::take()
+        .map_err(|error| StartError::Io("take the sockets that the service manager passed", error))?;
+    let lock = Lock::take(&config.daemon.runtime_directory)?;
+    let log = start_log(&config)?;
     warn(&config, arguments, &passed);
     // Before signals are caught: a group database may ask a network, and who does not want to wait can end this.
-    let access = match control_socket::access(&config.control) {
-        Ok(access) => access,
-        Err(error) => return fail(&error),
-    };
+    let access = control_socket::access(&config.control)?;
+    Ok(Basis {
+        config,
+        lock,
+        log,
+        access,
+        socket: Socket::Passed(passed),
+        blocked: None,
+        running: None,
+    })
+}
+
+fn later(inherited: Inherited) -> Result<Basis, StartError> {
+    let log = start_log(&inherited.config)?;
+    if let Some(original) = inherited.nofile {
+        sys::process::keep_original_nofile(original);
+    }
+    let (descriptor, made, callers) = inherited.socket;
+    Ok(Basis {
+        config: inherited.config,
+        lock: Lock::handed_over(inherited.lock),
+        log,
+        access: inherited.access,
+        socket: Socket::TakenOver(descriptor, made, callers),
+        blocked: Some(inherited.blocked),
+        running: Some(inherited.running),
+    })
+}
+
+fn start_log(config: &Config) -> Result<Log, StartError> {
+    let held_back = signals::hold_back();
+    let log = log::start(config.daemon.log_level).map_err(|error| StartError::Io("start the log's thread", error))?;
+    // As long as there are no handlers, a signal ends this as it ends any program. In a later life all are blocked.
+    held_back
+        .and_then(|before| signals::let_come(&before))
+        .map_err(|error| StartError::Io("block signals", error))?;
+    Ok(log)
+}
+
+fn over(basis: Basis, arguments: &Arguments) -> ExitCode {
+    match begin_and_end(basis, arguments) {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+fn begin_and_end(basis: Basis, arguments: &Arguments) -> Result<ExitCode, StartError> {
+    let blocked = signals::hold_back().map_err(|error| StartError::Io("block signals", error))?;
+    let blocked = basis.blocked.clone().unwrap_or(blocked);
     if let Err(error) = sys::process::raise_nofile() {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
@@ -67,21 +130,13 @@ pub(super) fn run(config: Config, arguments: &Arguments) -> ExitCode {
         tracing::warn!("cannot ignore SIGXFSZ, so a file that grows to the size limit ends this daemon: {error}");
     }
     let cgroups = supervise::Cgroups::claim();
-    let runtime = match tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error),
-    };
-    let means = (access, cgroups, log.level());
-    let ended = LocalSet::new().block_on(&runtime, live(config, arguments, passed, means));
-    drop((log, lock));
-    match ended {
-        Ok(code) => code,
-        Err(error) => fail(&error),
-    }
+        .map_err(|error| StartError::Io("start a reactor", error))?;
+    // The log is written and the lock given up when this returns.
+    LocalSet::new().block_on(&runtime, live(basis, arguments, cgroups, blocked))
 }
 
 fn fail(error: &dyn std::error::Error) -> ExitCode {
@@ -116,7 +171,7 @@ fn warn(config: &Config, arguments: &Arguments, passed: &[Passed]) {
 
 /// Why the daemon could not be started.
 #[derive(Debug, thiserror::Error)]
-enum StartError {
+pub(super) enum StartError {
     /// A thread or a descriptor could not be had.
     #[error("cannot {0}")]
     Io(&'static str, #[source] io::Error),
@@ -126,34 +181,64 @@ enum StartError {
 }
 
 async fn live(
-    config: Config,
+    basis: Basis,
     arguments: &Arguments,
-    passed: Vec<Passed>,
-    (access, cgroups, log_level): (Access, Option<Rc<Cgroups>>, LevelSetter),
+    cgroups: Option<Rc<Cgroups>>,
+    blocked: Vec<i32>,
 ) -> Result<ExitCode, StartError> {
-    let orphans = orphans(cgroups.is_some());
-    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR2])
-        .map_err(|error| StartError::Io("set up the signal handlers", error))?;
-    let listener = control_socket::listener(&config.control, passed, &access)?;
+    let Basis {
+        config,
+        lock,
+        log,
+        access,
+        socket,
+        blocked: _,
+        running,
+    } = basis;
+    let is_later = running.is_some();
+    let orphans = orphans(cgroups.is_some(), is_later);
+    let signals = Caught::new().map_err(|error| StartError::Io("set up the signal handlers", error))?;
+    let (listener, callers) = match socket {
+        Socket::TakenOver(descriptor, made, callers) => (control::taken_over(descriptor, made)?, callers),
+        Socket::Passed(passed) => (control_socket::listener(&config.control, passed, &access)?, Vec::new()),
+    };
+    let (holds, held) = mpsc::channel(1);
+    let estate = estate(&lock, &log, &listener, &access, holds, (&signals, blocked.clone()))?;
+    signals::let_come(&blocked).map_err(|error| StartError::Io("let signals come", error))?;
     let (notices_in, notices) = mpsc::unbounded_channel();
+    let (reports, relayed) = relay::reports();
     let means = Means {
         notices: notices_in,
+        reports,
         cgroups,
-        log_level,
+        log_level: log.level(),
     };
-    let (daemon, relayed) = start(config, arguments.exit_when_done, means).await?;
+    let daemon = begin(config, arguments.exit_when_done, means, running).await?;
     tokio::task::spawn_local(hear_processes(Rc::clone(&daemon), notices));
     let no_more = CancellationToken::new();
     let orphans = tokio::task::spawn_local(hear_orphans(Rc::clone(&daemon), orphans, no_more.clone()));
     let last = CancellationToken::new();
     let hearing = tokio::task::spawn_local(hear_relays(Rc::clone(&daemon), relayed, last.clone()));
     let asked = Rc::new(Notify::new());
-    let (reloads, requests) = mpsc::unbounded_channel();
-    let reloading = reload::run(Rc::clone(&daemon), arguments.configs.clone(), requests);
-    let reloading = tokio::task::spawn_local(reloading);
-    tokio::task::spawn_local(hear_signals(signals, Rc::clone(&asked), reloads.clone()));
+    let (changes, requests) = mpsc::unbounded_channel();
+    let changing = changes::run(Rc::clone(&daemon), arguments.configs.clone(), estate, requests);
+    let changing = tokio::task::spawn_local(changing);
+    tokio::task::spawn_local(hear_signals(
+        signals,
+        Rc::clone(&daemon),
+        Rc::clone(&asked),
+        changes.clone(),
+    ));
+    if is_later {
+        daemon.tell_own(EventDetail::Upgraded { life: daemon.life });
+    }
     let hang_up = CancellationToken::new();
-    let server = answer(listener, access, &daemon, &asked, reloads, hang_up.clone());
+    let control = Control {
+        daemon: Rc::clone(&daemon),
+        changes,
+        stop: Rc::clone(&asked),
+    };
+    let server = answer((listener, access), control, callers, held, hang_up.clone());
     let server = tokio::task::spawn_local(server);
     spawn_service(&daemon);
     let done = tokio::select! {
@@ -161,8 +246,8 @@ async fn live(
         () = done(&daemon) => true,
     };
     // Between two steps: what runs then is stopped.
-    reloading.abort();
-    let _ = reloading.await;
+    changing.abort();
+    let _ = changing.await;
     daemon.is_reloading.set(false);
     daemon.shelf.take();
     daemon.stop(asked.notified()).await;
@@ -181,22 +266,47 @@ async fn live(
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// What an upgrade hands over besides what runs.
+fn estate(
+    lock: &Lock,
+    log: &Log,
+    listener: &Listener,
+    access: &Access,
+    holds: mpsc::Sender<Hold>,
+    (signals, blocked): (&Caught, Vec<i32>),
+) -> Result<Estate, StartError> {
+    let copied = |error| StartError::Io("copy a descriptor", error);
+    Ok(Estate {
+        program: execute::own_path().map_err(|error| StartError::Io("find the path of this program", error))?,
+        lock: lock.copy().map_err(copied)?,
+        listener: listener.copy().map_err(copied)?,
+        made: listener.made().cloned(),
+        access: access.clone(),
+        holds,
+        log: log.lines(),
+        unheard: signals.unheard(),
+        blocked,
+    })
+}
+
 fn answer(
-    listener: Listener,
-    access: Access,
-    daemon: &Rc<Daemon>,
-    stop: &Rc<Notify>,
-    reloads: mpsc::UnboundedSender<reload::Request>,
+    (listener, access): (Listener, Access),
+    control: Control,
+    callers: Vec<Caller>,
+    held: mpsc::Receiver<Hold>,
     hang_up: CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
-    let backend = Control {
-        daemon: Rc::clone(daemon),
-        reloads,
-        stop: Rc::clone(stop),
-    };
-    let server = Server::new(listener, access, Rc::new(backend), Limits::default());
+    let life = control.daemon.life;
+    let mut server = Server::new(listener, access, Rc::new(control), Limits::default());
+    let pid = i32::try_from(std::process::id()).unwrap_or_default();
+    let reply = serde_json::to_vec(&Upgraded { pid, life }).unwrap_or_default();
     async move {
-        if let Err(error) = server.run(hang_up).await {
+        for caller in callers {
+            if let Err(error) = server.go_on(caller, reply.clone()) {
+                tracing::warn!("cannot answer who has asked for the upgrade: {error}");
+            }
+        }
+        if let Err(error) = server.run(hang_up, held).await {
             tracing::error!("the control socket has failed: {error}");
         }
     }
@@ -216,61 +326,6 @@ fn spawn_service(daemon: &Rc<Daemon>) {
         tokio::task::spawn_local(async move { service::keep_status(&status).await });
         tokio::task::spawn_local(async move { service::keep_watchdog(&watchdog).await });
     }
-}
-
-/// Starts the relay threads, the routes and the processes.
-async fn start(config: Config, exit_when_done: bool, means: Means) -> Result<(Rc<Daemon>, relay::Notices), StartError> {
-    let (reports, relayed) = relay::reports();
-    let taken = Arc::new(Taken::default());
-    let threads: Vec<RelayThread> = (0..config.daemon.relay_threads)
-        .map(|number| RelayThread::start(number, Arc::clone(&taken), reports.clone()))
-        .collect::<io::Result<_>>()
-        .map_err(|error| StartError::Io("start a relay thread", error))?;
-    let threaded = std::iter::zip(&config.routes, threads.iter().cycle());
-    let routes: Vec<RouteHandle> = threaded
-        .map(|(route, thread)| thread.relay(Arc::new(route.clone())))
-        .collect();
-    begun(&threads, &routes).await;
-    let ids = config.processes.iter().flat_map(ProcessSpec::ids).collect();
-    let wiring = Wiring::new(ids, config.routes.iter());
-    let mut processes = Vec::new();
-    for spec in &config.processes {
-        let spec = Arc::new(spec.clone());
-        for id in spec.ids() {
-            let wired = wiring.of_process(&id);
-            let (spec, notices, cgroups) = (Arc::clone(&spec), means.notices.clone(), means.cgroups.clone());
-            processes.push(Rc::new(supervise::start(spec, id, wired, notices, cgroups)));
-        }
-    }
-    let plant = Plant::new(Rc::new(config), routes, processes);
-    let daemon = Rc::new(Daemon::new(plant, exit_when_done, threads, means));
-    for process in &daemon.plant().processes {
-        if matches!(process.state(), ProcessState::Stopped | ProcessState::Waiting) {
-            daemon.tell_down(process.id());
-        }
-    }
-    daemon.start_waiting();
-    Ok((daemon, relayed))
-}
-
-/// Waits until every route has tried its endpoints once: whoever is started or served from now on finds the FIFOs in
-/// their places.
-async fn begun(threads: &[RelayThread], routes: &[RouteHandle]) {
-    let patience = clock::now() + BEGINNING;
-    for thread in threads {
-        // A thread that ends at once has said why, and its routes are waited for below.
-        let _ = thread.ping().await;
-    }
-    while !routes.iter().all(|route| route.cell.has_begun()) && clock::now() < patience {
-        clock::sleep_until(clock::now() + Duration::from_millis(1)).await;
-    }
-}
-
-/// Where there are cgroups nobody escapes, and orphans are init's as ever.
-fn orphans(have_cgroups: bool) -> Option<Orphans> {
-    let adopted = (!have_cgroups).then(Orphans::adopt)?;
-    let told = adopted.inspect_err(|error| tracing::warn!("what leaves its process group will not be found: {error}"));
-    told.ok()
 }
 
 async fn hear_orphans(daemon: Rc<Daemon>, orphans: Option<Orphans>, no_more: CancellationToken) {
@@ -311,18 +366,30 @@ async fn hear_relays(daemon: Rc<Daemon>, mut relayed: relay::Notices, last: Canc
     }
 }
 
-async fn hear_signals(mut signals: Signals, asked: Rc<Notify>, reloads: mpsc::UnboundedSender<reload::Request>) {
+async fn hear_signals(
+    mut signals: Caught,
+    daemon: Rc<Daemon>,
+    asked: Rc<Notify>,
+    changes: mpsc::UnboundedSender<changes::Request>,
+) {
     while let Some(signal) = signals.next().await {
-        match signal {
-            SIGTERM | SIGINT => asked.notify_one(),
+        // How it went is in the log, and told by STATUS=. Nobody takes it any more once the daemon stops.
+        let _ = match signal {
+            SIGTERM | SIGINT => {
+                daemon.stop_asked.set(true);
+                asked.notify_one();
+                continue;
+            }
             SIGHUP => {
-                // How it went is in the log, and told by STATUS=.
                 let (reply, _) = oneshot::channel();
                 let (dry_run, wait) = (false, false);
-                // Nobody takes it any more once the daemon stops.
-                let _ = reloads.send(reload::Request { dry_run, wait, reply });
+                changes.send(changes::Request::Reload(reload::Request { dry_run, wait, reply }))
             }
-            _ => tracing::warn!("SIGUSR2: upgrading is not supported yet; restart the daemon to replace its binary"),
-        }
+            _ => {
+                let (refused, _) = oneshot::channel();
+                let caller = None;
+                changes.send(changes::Request::Upgrade(handover::Request { caller, refused }))
+            }
+        };
     }
 }

@@ -16,7 +16,7 @@ use crate::control::{present, types};
 use crate::decide::start_order::StartOrder;
 use crate::endpoint::Side;
 use crate::model::{Event, EventDetail, Moment, Name, ProcessId, ProcessState, Subject};
-use crate::relay::RelayThread;
+use crate::relay::{RelayThread, Report, Reports};
 use crate::supervise;
 use crate::sys::clock;
 
@@ -28,10 +28,44 @@ const RING: usize = 1024;
 pub struct Means {
     /// What processes tell.
     pub notices: mpsc::UnboundedSender<supervise::Notice>,
+    /// What routes tell.
+    pub reports: Reports,
     /// Where there are some.
     pub cgroups: Option<Rc<supervise::Cgroups>>,
     /// `log-level`
     pub log_level: LevelSetter,
+}
+
+/// What earlier lives of the daemon have left of it.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// The number of this life.
+    pub life: u64,
+    /// The number of what was applied last.
+    pub generation: u64,
+    /// When the first life began.
+    pub started_at: Moment,
+    /// The number of the last event.
+    pub sequence: u64,
+    /// Why the last reload was refused.
+    pub last_reload_error: Option<String>,
+    /// The sides of reopened routes of which nobody has come yet.
+    pub waits_anew: HashSet<(Name, Side)>,
+}
+
+impl Past {
+    /// None.
+    #[must_use]
+    pub fn none() -> Past {
+        Past {
+            life: 1,
+            generation: 1,
+            started_at: clock::now(),
+            sequence: 0,
+            last_reload_error: None,
+            waits_anew: HashSet::new(),
+        }
+    }
 }
 
 /// The control plane. All of it lives on one thread.
@@ -39,8 +73,12 @@ pub struct Daemon {
     plant: RefCell<Rc<Plant>>,
     /// `--exit-when-done`
     pub exit_when_done: bool,
-    /// When this life began.
+    /// When the first life of this process began.
     pub started_at: Moment,
+    /// 1, and one more for each upgrade.
+    pub life: u64,
+    /// Somebody wants the daemon to stop.
+    pub stop_asked: Cell<bool>,
     /// The threads that own the routes.
     pub threads: Vec<RelayThread>,
     /// To every Monitor.
@@ -53,6 +91,8 @@ pub struct Daemon {
     pub last_reload_error: RefCell<Option<String>>,
     /// A reload is under way.
     pub is_reloading: Cell<bool>,
+    /// While processes are at rest for a handover: what routes have told them.
+    pub unheard: RefCell<Option<Vec<Report>>>,
     /// Pipes of processes that no route has.
     pub shelf: RefCell<Shelf>,
     /// What a reload needs.
@@ -72,27 +112,30 @@ pub struct Daemon {
 impl Daemon {
     /// A control plane over what was started.
     #[must_use]
-    pub fn new(plant: Plant, exit_when_done: bool, threads: Vec<RelayThread>, means: Means) -> Daemon {
+    pub fn new(plant: Plant, exit_when_done: bool, threads: Vec<RelayThread>, means: Means, past: Past) -> Daemon {
         let next_thread = Cell::new(plant.routes.len());
         let start_order = RefCell::new(Some(StartOrder::new(&plant.wiring.stop_order(), plant.processes.len())));
         Daemon {
             plant: RefCell::new(Rc::new(plant)),
             exit_when_done,
-            started_at: clock::now(),
+            started_at: past.started_at,
+            life: past.life,
+            stop_asked: Cell::new(false),
             threads,
             events: broadcast::Sender::new(RING),
             stopping: RefCell::new(None),
-            generation: Cell::new(1),
-            last_reload_error: RefCell::default(),
+            generation: Cell::new(past.generation),
+            last_reload_error: RefCell::new(past.last_reload_error),
             is_reloading: Cell::new(false),
+            unheard: RefCell::default(),
             shelf: RefCell::default(),
             means,
             next_thread,
             start_order,
-            waits_anew: RefCell::default(),
+            waits_anew: RefCell::new(past.waits_anew),
             coming: RefCell::default(),
             changes: watch::Sender::new(0),
-            sequence: Cell::new(0),
+            sequence: Cell::new(past.sequence),
         }
     }
 

@@ -20,13 +20,13 @@ enum Message {
 }
 
 /// The way to standard error. A copy of it is another way to the same queue.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Lines {
     queue: Sender<Message>,
     counts: Arc<Counts>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Counts {
     queued: AtomicUsize,
     left_out: AtomicU64,

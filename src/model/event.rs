@@ -134,6 +134,11 @@ pub enum EventDetail {
         /// Why.
         text: String,
     },
+    /// This life of the daemon has taken over from the one before.
+    Upgraded {
+        /// Its number.
+        life: u64,
+    },
     /// The daemon stops.
     Stopping,
 }
@@ -161,6 +166,7 @@ impl EventDetail {
             EventDetail::ProcessStopped => "process_stopped",
             EventDetail::Reloaded { .. } => "reloaded",
             EventDetail::ReloadFailed { .. } => "reload_failed",
+            EventDetail::Upgraded { .. } => "upgraded",
             EventDetail::Stopping => "stopping",
         }
     }

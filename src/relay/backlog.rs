@@ -252,10 +252,7 @@ impl Backlog {
         self.ledger = saved.ledger.or(self.ledger.take());
         for (blob, last) in saved.behind {
             let bytes = parcel.bytes(blob)?;
-            let unit = Unit {
-                len: bytes.len(),
-                last,
-            };
+            let unit = Unit { len: bytes.len(), last };
             self.behind.push((unit, bytes));
         }
         Ok(())

@@ -132,7 +132,10 @@ impl RelayedRoute {
 
     fn pack(&self, parcel: &mut Parcel) -> io::Result<SavedRoute> {
         if !matches!(self.rewiring, Rewiring::No) {
-            return Err(io::Error::other(format!("a reload of route {} is under way", self.spec.name)));
+            return Err(io::Error::other(format!(
+                "a reload of route {} is under way",
+                self.spec.name
+            )));
         }
         let sources = self.sources.iter().map(|source| source.pack(parcel));
         let sources = sources.collect::<io::Result<_>>()?;

@@ -134,6 +134,8 @@ pub enum Report {
     },
     /// Something that a command waits for may have happened.
     Changed(Name),
+    /// Of the control plane itself: answered when all that was told before it has been heard.
+    Marker(oneshot::Sender<()>),
 }
 
 /// The relays' side.

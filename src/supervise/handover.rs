@@ -47,6 +47,11 @@ struct Watchdog {
     every: Option<Duration>,
 }
 
+/// Whether this version can read what some version has written of a process.
+pub fn check_packed(state: &serde_json::Value) -> io::Result<()> {
+    parcel::read::<Written>(state.clone()).map(drop)
+}
+
 impl Driver {
     /// Comes to rest, the readers of output first, and stays so until `thaw` resolves.
     pub(super) async fn freeze(&mut self, reply: oneshot::Sender<io::Result<Packed>>, thaw: oneshot::Receiver<()>) {

@@ -30,6 +30,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use cgroups::Cgroups;
+pub use handover::check_packed;
 pub use orphans::Orphans;
 
 use driver::Driver;
@@ -176,6 +177,8 @@ pub enum Notice {
     Revived(ProcessId),
     /// The snapshot has changed.
     Changed(ProcessId),
+    /// Of the daemon itself: answered when all that was told before it has been heard.
+    Marker(oneshot::Sender<()>),
 }
 
 /// The daemon's hold on one supervised process. When it is dropped, the process is stopped as at shutdown.

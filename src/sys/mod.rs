@@ -5,6 +5,7 @@ pub mod activation;
 pub mod cgroup;
 pub mod clock;
 pub mod errno;
+pub mod execute;
 pub mod fifo;
 pub mod notifications;
 pub mod notify;

@@ -15,6 +15,7 @@ mod signal;
 mod start;
 mod status;
 mod stop;
+mod upgrade;
 mod why;
 
 use super::Failure;
@@ -35,6 +36,7 @@ pub(super) fn run(session: &mut Session, verb: Verb) -> Result<(), Failure> {
         Verb::Restart(of) => restart::run(session, of.name),
         Verb::Signal(of) => signal::run(session, of.name, of.signal),
         Verb::Reload(of) => reload::run(session, &of),
+        Verb::Upgrade => upgrade::run(session),
         Verb::Reopen => reopen::run(session),
         Verb::Why(of) => why::run(session, of.name),
         Verb::Events(of) => events::run(session, of),

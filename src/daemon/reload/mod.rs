@@ -1,4 +1,4 @@
-//! Reload: read, check, plan, apply. One at a time, in a task of its own, whoever asks: SIGHUP, `sluicectl reload`, systemd.
+//! Reload: read, check, plan, apply. One at a time, and never during an upgrade (`daemon::changes`), whoever asks: SIGHUP, `sluicectl reload`, systemd.
 //!
 //! Whoever asks while one is under way is answered by one more that begins when it is over and reads the files then: so
 //! the last one wins, and nobody is refused. What is to be done is decided in `decide::reload`; `apply` does it.
@@ -9,7 +9,7 @@ mod shelf;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 pub use shelf::Shelf;
 
@@ -35,27 +35,21 @@ pub struct Request {
     pub reply: oneshot::Sender<Outcome>,
 }
 
-/// Reloads when it is asked to, until the daemon ends.
-pub async fn run(daemon: Rc<Daemon>, paths: Vec<PathBuf>, mut requests: mpsc::UnboundedReceiver<Request>) {
-    while let Some(first) = requests.recv().await {
-        let mut asked = vec![first];
-        while let Ok(another) = requests.try_recv() {
-            asked.push(another);
-        }
-        let (dry, real): (Vec<Request>, Vec<Request>) = asked.into_iter().partition(|request| request.dry_run);
-        if !real.is_empty() {
-            service::reloading().await;
-            daemon.is_reloading.set(true);
-            reload(&daemon, &paths, real).await;
-            daemon.is_reloading.set(false);
-            daemon.changed();
-            service::reloaded(&daemon).await;
-        }
-        if !dry.is_empty() {
-            let prepared = prepare(&daemon, &paths).await;
-            let outcome = prepared.map(|(_, steps)| shown(&steps, daemon.generation.get()));
-            answer(dry, &outcome);
-        }
+/// One reload for all who have asked until now.
+pub async fn serve(daemon: &Rc<Daemon>, paths: &[PathBuf], asked: Vec<Request>) {
+    let (dry, real): (Vec<Request>, Vec<Request>) = asked.into_iter().partition(|request| request.dry_run);
+    if !real.is_empty() {
+        service::reloading().await;
+        daemon.is_reloading.set(true);
+        reload(daemon, paths, real).await;
+        daemon.is_reloading.set(false);
+        daemon.changed();
+        service::reloaded(daemon).await;
+    }
+    if !dry.is_empty() {
+        let prepared = prepare(daemon, paths).await;
+        let outcome = prepared.map(|(_, steps)| shown(&steps, daemon.generation.get()));
+        answer(dry, &outcome);
     }
 }
 
