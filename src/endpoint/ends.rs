@@ -3,6 +3,9 @@
 //! Nothing here waits. `poll_open` returns `Pending` and wakes the relay when it is worth another try; each `Ready` is
 //! told once.
 
+#[cfg(test)]
+pub(super) mod testing;
+
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,6 +13,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -21,7 +25,7 @@ use crate::sys::watch::Openings;
 use crate::transport::{ReadEnd, WriteEnd};
 
 /// Why an endpoint is not open: what was tried, on what, and what to do.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error, Serialize, Deserialize)]
 #[error("{text}")]
 pub struct OpenError {
     /// In words.
@@ -175,18 +179,14 @@ pub trait Source {
     }
 
     /// What the same source knows in the daemon's next life (but for the end that the relay has). Changes nothing.
-    fn pack(&self, _parcel: &mut Parcel) -> io::Result<Value> {
-        Ok(Value::Null)
-    }
+    fn pack(&self, parcel: &mut Parcel) -> io::Result<Value>;
 
-    /// Knows again what was packed. Once, before anything else.
-    fn unpack(&mut self, _packed: Value, _parcel: &mut Unpacking) -> io::Result<()> {
-        Ok(())
-    }
+    /// Knows again what was packed. Once, before anything else. After an error it is of no use.
+    fn unpack(&mut self, packed: Value, parcel: &mut Unpacking) -> io::Result<()>;
 }
 
 /// What has reached its place.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reached {
     /// Bytes.
     pub bytes: u64,
@@ -297,14 +297,11 @@ pub trait Destination {
     fn thaw(&mut self) {}
 
     /// What the same destination knows in the daemon's next life (but for the end that the relay has). Changes nothing.
-    fn pack(&self, _parcel: &mut Parcel) -> io::Result<Value> {
-        Ok(Value::Null)
-    }
+    /// What is at work elsewhere is packed whole only while it is at rest.
+    fn pack(&self, parcel: &mut Parcel) -> io::Result<Value>;
 
-    /// Knows again what was packed. Once, before anything else.
-    fn unpack(&mut self, _packed: Value, _parcel: &mut Unpacking) -> io::Result<()> {
-        Ok(())
-    }
+    /// Knows again what was packed. Once, before anything else. After an error it is of no use.
+    fn unpack(&mut self, packed: Value, parcel: &mut Unpacking) -> io::Result<()>;
 }
 
 /// What the endpoints of one relay thread share.
@@ -330,6 +327,12 @@ pub struct Claim {
 }
 
 impl Taken {
+    /// Takes a FIFO into use again that was in use in the daemon's last life.
+    pub fn reclaim(self: &Arc<Taken>, identity: Identity, place: &str) -> io::Result<Claim> {
+        self.claim(identity, place)
+            .map_err(|other| io::Error::other(format!("the FIFO of {place} is in use by {other}")))
+    }
+
     /// Takes a FIFO into use, or tells by whom it is used.
     pub fn claim(self: &Arc<Taken>, identity: Identity, place: &str) -> Result<Claim, String> {
         let mut by = self.by.lock().unwrap_or_else(PoisonError::into_inner);

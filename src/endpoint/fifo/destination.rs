@@ -11,11 +11,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use nix::fcntl::OFlag;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::place::{self, Retry, Sought};
 use crate::endpoint::ends::{Claim, Destination, DestinationOpening, OpenError, Surroundings};
 use crate::model::FifoSpec;
-use crate::sys::fifo::Found;
+use crate::sys::fifo::{Found, Identity};
+use crate::sys::parcel::{self, Parcel, Slot, Unpacking};
 use crate::sys::watch::Watch;
 use crate::sys::{pipe, poll};
 use crate::transport::WriteEnd;
@@ -41,6 +44,24 @@ enum State {
     Lent,
     /// Nobody reads it. The write end, where one could be opened.
     NoReader(Option<Arc<OwnedFd>>),
+    Over,
+}
+
+/// As it goes into the daemon's next life. The watch does not: `poll_open` looks before it waits, so whoever has opened the
+/// FIFO between the two lives is seen.
+#[derive(Debug, Serialize, Deserialize)]
+struct Packed {
+    state: PackedState,
+    claim: Option<Identity>,
+    told: bool,
+    trouble: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum PackedState {
+    Unopened,
+    Lent,
+    NoReader(Option<Slot>),
     Over,
 }
 
@@ -237,4 +258,37 @@ impl Destination for FifoDestination {
     fn trouble(&self) -> Option<Arc<str>> {
         self.trouble.clone()
     }
+
+    fn pack(&self, parcel: &mut Parcel) -> io::Result<Value> {
+        let state = match &self.state {
+            State::Unopened => PackedState::Unopened,
+            State::Lent => PackedState::Lent,
+            State::NoReader(kept) => PackedState::NoReader(parcel.put_some(kept.as_ref())?),
+            State::Over => PackedState::Over,
+        };
+        parcel::written(&Packed {
+            state,
+            claim: self.claim.as_ref().map(Claim::identity),
+            told: self.told,
+            trouble: self.trouble.as_deref().map(str::to_owned),
+        })
+    }
+
+    fn unpack(&mut self, packed: Value, parcel: &mut Unpacking) -> io::Result<()> {
+        let packed: Packed = parcel::read(packed)?;
+        self.state = match packed.state {
+            PackedState::Unopened => State::Unopened,
+            PackedState::Lent => State::Lent,
+            PackedState::NoReader(kept) => State::NoReader(parcel.take_some(kept)?.map(Arc::new)),
+            PackedState::Over => State::Over,
+        };
+        let reclaim = |identity| self.around.taken.reclaim(identity, &self.place);
+        self.claim = packed.claim.map(reclaim).transpose()?;
+        self.told = packed.told;
+        self.trouble = packed.trouble.map(Arc::from);
+        Ok(())
+    }
 }
+
+#[cfg(test)]
+mod tests;

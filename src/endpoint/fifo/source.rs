@@ -4,16 +4,20 @@
 //! dropped: dropping the last end of a FIFO discards what stands in it, and the reactor never forgets that the old
 //! registration was hung up. fifo(7), poll(2).
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use nix::fcntl::OFlag;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::place::{self, Retry, Sought};
 use crate::endpoint::ends::{Claim, OpenError, Source, SourceOpening, Surroundings};
 use crate::model::{FifoSpec, OnEof};
-use crate::sys::fifo::{self, Found};
+use crate::sys::fifo::{self, Found, Identity};
+use crate::sys::parcel::{self, Parcel, Slot, Unpacking};
 use crate::sys::pipe;
 use crate::transport::ReadEnd;
 
@@ -39,6 +43,24 @@ enum State {
     Lent,
     /// The relay has met the end of file of this one.
     AtEnd(ReadEnd),
+    Over,
+}
+
+/// As it goes into the daemon's next life. The same open file descriptions go there: whether one has seen a writer, and
+/// so is hung up without one, is known by it alone. poll(2).
+#[derive(Debug, Serialize, Deserialize)]
+struct Packed {
+    state: PackedState,
+    claim: Option<Identity>,
+    keeper: Option<Slot>,
+    trouble: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum PackedState {
+    Unopened,
+    Lent,
+    AtEnd(Slot),
     Over,
 }
 
@@ -175,4 +197,37 @@ impl Source for FifoSource {
     fn trouble(&self) -> Option<Arc<str>> {
         self.trouble.clone()
     }
+
+    fn pack(&self, parcel: &mut Parcel) -> io::Result<Value> {
+        let state = match &self.state {
+            State::Unopened => PackedState::Unopened,
+            State::Lent => PackedState::Lent,
+            State::AtEnd(end) => PackedState::AtEnd(parcel.put(end.descriptor())?),
+            State::Over => PackedState::Over,
+        };
+        parcel::written(&Packed {
+            state,
+            claim: self.claim.as_ref().map(Claim::identity),
+            keeper: parcel.put_some(self.keeper.as_ref())?,
+            trouble: self.trouble.as_deref().map(str::to_owned),
+        })
+    }
+
+    fn unpack(&mut self, packed: Value, parcel: &mut Unpacking) -> io::Result<()> {
+        let packed: Packed = parcel::read(packed)?;
+        self.state = match packed.state {
+            PackedState::Unopened => State::Unopened,
+            PackedState::Lent => State::Lent,
+            PackedState::AtEnd(end) => State::AtEnd(ReadEnd::new(parcel.take(end)?)?),
+            PackedState::Over => State::Over,
+        };
+        let reclaim = |identity| self.around.taken.reclaim(identity, &self.place);
+        self.claim = packed.claim.map(reclaim).transpose()?;
+        self.keeper = parcel.take_some(packed.keeper)?;
+        self.trouble = packed.trouble.map(Arc::from);
+        Ok(())
+    }
 }
+
+#[cfg(test)]
+mod tests;

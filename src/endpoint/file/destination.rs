@@ -148,4 +148,11 @@ impl Destination for FileDestination {
     fn trouble(&self) -> Option<Arc<str>> {
         self.progress.as_ref()?.trouble()
     }
+    fn pack(&self, _: &mut crate::sys::parcel::Parcel) -> std::io::Result<serde_json::Value> {
+        Ok(serde_json::Value::Null)
+    }
+
+    fn unpack(&mut self, _: serde_json::Value, _: &mut crate::sys::parcel::Unpacking) -> std::io::Result<()> {
+        Ok(())
+    }
 }

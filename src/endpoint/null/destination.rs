@@ -1,12 +1,15 @@
 //! /dev/null: takes everything at once.
 
+use std::io;
 use std::task::{Context, Poll};
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
+use serde_json::Value;
 
 use crate::endpoint::ends::{Destination, DestinationOpening, OpenError};
 use crate::sys::errno;
+use crate::sys::parcel::{Parcel, Unpacking, read, written};
 use crate::transport::WriteEnd;
 
 /// `null` as a destination.
@@ -35,5 +38,14 @@ impl Destination for NullDestination {
 
     fn revive(&mut self) {
         self.opened = false;
+    }
+
+    fn pack(&self, _: &mut Parcel) -> io::Result<Value> {
+        written(&self.opened)
+    }
+
+    fn unpack(&mut self, packed: Value, _: &mut Unpacking) -> io::Result<()> {
+        self.opened = read(packed)?;
+        Ok(())
     }
 }

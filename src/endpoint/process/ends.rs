@@ -1,15 +1,21 @@
 //! A process's streams as a relay sees them: pipes that are lent, life by life.
 
+mod handover;
+
 use std::collections::VecDeque;
+use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::endpoint::ends::{
     Destination, DestinationOpening, GivenBack, Lent, OpenError, Overdue, Source, SourceOpening,
 };
 use crate::model::{Moment, ProcessId};
+use crate::sys::parcel::{self, Parcel, Unpacking};
 use crate::sys::{pipe, poll};
 use crate::transport::{ReadEnd, WriteEnd};
 
@@ -31,13 +37,13 @@ pub struct ProcessSource {
 }
 
 /// The life whose pipe the relay has.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Present {
     life: u64,
     exited: Option<Exited>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Exited {
     pid: i32,
     deadline: Moment,
@@ -189,6 +195,14 @@ impl Source for ProcessSource {
             life: *life,
         })
     }
+
+    fn pack(&self, parcel: &mut Parcel) -> io::Result<Value> {
+        parcel::written(&handover::Source::pack(self, parcel)?)
+    }
+
+    fn unpack(&mut self, packed: Value, parcel: &mut Unpacking) -> io::Result<()> {
+        parcel::read::<handover::Source>(packed)?.unpack(self, parcel)
+    }
 }
 
 /// A pipe's end that no relay watches any more. The end that is watched may be shared with whoever looks at the route.
@@ -214,7 +228,7 @@ pub struct ProcessDestination {
     over: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Down {
     ForNow,
     Told,
@@ -324,4 +338,15 @@ impl Destination for ProcessDestination {
         }
         0
     }
+
+    fn pack(&self, parcel: &mut Parcel) -> io::Result<Value> {
+        parcel::written(&handover::Destination::pack(self, parcel)?)
+    }
+
+    fn unpack(&mut self, packed: Value, parcel: &mut Unpacking) -> io::Result<()> {
+        parcel::read::<handover::Destination>(packed)?.unpack(self, parcel)
+    }
 }
+
+#[cfg(test)]
+mod tests;
