@@ -2,6 +2,7 @@
 //! nobody's business.
 
 pub mod destination;
+mod handover;
 mod progress;
 mod reopen;
 mod target;

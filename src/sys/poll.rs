@@ -1,8 +1,11 @@
-//! What the kernel says of a descriptor right now: poll(2) with a timeout of zero.
+//! What the kernel says of a descriptor: poll(2), right now or as soon as there is something to say.
 
+use std::io;
 use std::os::fd::AsFd;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
+
+use super::errno;
 
 /// The state of one descriptor at the time of asking.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,5 +44,16 @@ pub fn now(descriptor: impl AsFd) -> Readiness {
         writable: found.contains(PollFlags::POLLOUT),
         hung_up: found.contains(PollFlags::POLLHUP),
         no_reader: found.contains(PollFlags::POLLERR),
+    }
+}
+
+/// Sleeps until there is something to read, or nobody will ever write it.
+pub fn until_readable(descriptor: impl AsFd) -> io::Result<()> {
+    let mut asked = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+    loop {
+        match nix::poll::poll(&mut asked, PollTimeout::NONE) {
+            Err(nix::errno::Errno::EINTR) => {}
+            polled => return polled.map(drop).map_err(errno::io),
+        }
     }
 }

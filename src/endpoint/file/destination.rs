@@ -4,30 +4,37 @@
 //! a staging pipe, as into any other, and a thread of the file's own carries it on. What stands in the pipe counts as
 //! queued, not as written.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
+use serde_json::Value;
+
 use super::progress::{Outcome, Progress};
-use super::{reopen, writer};
+use super::{handover, reopen, writer};
 use crate::endpoint::ends::{Destination, DestinationOpening, OpenError, Reached, Reopened};
+use crate::sys::parcel::{self, Parcel, Unpacking};
 use crate::sys::pipe;
 use crate::transport::WriteEnd;
 
 /// A file as a destination.
 #[derive(Debug)]
 pub struct FileDestination {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     high_watermark: u64,
-    record_end: Option<u8>,
-    progress: Option<Arc<Progress>>,
+    pub(super) record_end: Option<u8>,
+    pub(super) progress: Option<Arc<Progress>>,
+    /// Where the writer reads. It alone keeps it open, so that EPIPE tells when it has ended.
+    pub(super) staging: Weak<OwnedFd>,
     /// Of the writers before this one.
-    written_before: Reached,
-    state: State,
+    pub(super) written_before: Reached,
+    pub(super) state: State,
 }
 
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     Unopened,
     /// The thread opens the file; the pipe's end is lent once it has.
     Opening(WriteEnd),
@@ -46,6 +53,7 @@ impl FileDestination {
             high_watermark,
             record_end,
             progress: None,
+            staging: Weak::new(),
             written_before: Reached::default(),
             state: State::Unopened,
         }
@@ -58,10 +66,14 @@ impl FileDestination {
             // EPERM or EBUSY: it stays larger, and the bound is the pipe's.
             let _ = pipe::set_size(&write, self.high_watermark.max(4096));
         }
+        pipe::set_nonblocking(&read, true).map_err(failed)?;
         pipe::set_nonblocking(&write, true).map_err(failed)?;
         let end = WriteEnd::new(write).map_err(failed)?;
         let progress = Arc::new(Progress::new(self.record_end));
+        let read = Arc::new(read);
+        let staging = Arc::downgrade(&read);
         writer::start(&self.path, read, Arc::clone(&progress)).map_err(failed)?;
+        self.staging = staging;
         self.written_before = self.written().unwrap_or_default();
         self.progress = Some(progress);
         Ok(end)
@@ -148,11 +160,28 @@ impl Destination for FileDestination {
     fn trouble(&self) -> Option<Arc<str>> {
         self.progress.as_ref()?.trouble()
     }
-    fn pack(&self, _: &mut crate::sys::parcel::Parcel) -> std::io::Result<serde_json::Value> {
-        Ok(serde_json::Value::Null)
+
+    fn poll_freeze(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.progress {
+            Some(progress) => progress.poll_freeze(cx, handover::put_off(&self.path)),
+            None => Poll::Ready(()),
+        }
     }
 
-    fn unpack(&mut self, _: serde_json::Value, _: &mut crate::sys::parcel::Unpacking) -> std::io::Result<()> {
-        Ok(())
+    fn thaw(&mut self) {
+        if let Some(progress) = &self.progress {
+            progress.thaw();
+        }
+    }
+
+    fn pack(&self, parcel: &mut Parcel) -> io::Result<Value> {
+        parcel::written(&handover::Packed::new(self, parcel)?)
+    }
+
+    fn unpack(&mut self, packed: Value, parcel: &mut Unpacking) -> io::Result<()> {
+        parcel::read::<handover::Packed>(packed)?.unpack(self, parcel)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,19 @@
 //!
 //! A reopening puts a new target beside the one that is written; it takes its place between two write(2)s, at the end
 //! of a record where that can be had. Neither waits for the other: the writer may be asleep or stuck in a write.
+//! What is at rest stays as it is, so that the relay can pack it.
+
+mod reopening;
+mod rest;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use bytes::Bytes;
 
+use self::reopening::Reopening;
+pub(super) use self::rest::Resting;
 use super::target::Target;
 use crate::endpoint::ends::{OpenError, Reached};
 
@@ -25,15 +31,12 @@ pub(super) enum Outcome {
     Done,
 }
 
-/// How somebody who asked for a reopening is answered. Dropped unanswered when the file is closed before.
-type Answer = oneshot::Sender<Result<(), OpenError>>;
-
 /// The lock is held for a few instructions only, and for a look through one chunk while a new target waits for the end
 /// of a record. No file is closed under it: that may take as long as the disk likes.
 #[derive(Debug)]
 pub(super) struct Progress {
     state: Mutex<State>,
-    /// A stop, a new target in place, another wish to reopen.
+    /// A stop, a new target in place, another wish to reopen, a freeze or a thaw.
     told: Condvar,
     /// The byte that ends a record, where there are records.
     record_end: Option<u8>,
@@ -57,27 +60,13 @@ struct State {
     changed: bool,
     waker: Option<Waker>,
     reopening: Reopening,
-}
-
-#[derive(Debug, Default)]
-struct Reopening {
-    /// How often it was asked for.
-    asked: u64,
-    /// Up to which of these somebody has opened the file, or is at it.
-    begun: u64,
-    /// Somebody is at it.
-    busy: bool,
-    next: Option<Next>,
-    waiting: Vec<(u64, Answer)>,
-}
-
-/// A target that is to take the place of the one that is written.
-#[derive(Debug)]
-struct Next {
-    target: Arc<Target>,
-    number: u64,
-    /// In the middle of a record, too.
-    anywhere: bool,
+    /// The writer is to be at rest, and whoever wants the file to be opened anew is told this.
+    frozen: Option<OpenError>,
+    /// Told when it is.
+    freezer: Option<Waker>,
+    /// It is at rest: what it has taken out of the pipe and not written, which is nothing while it waits for bytes. `None`:
+    /// it reads or writes.
+    at_rest: Option<Bytes>,
 }
 
 /// What a write(2) is to do.
@@ -97,6 +86,8 @@ pub(super) enum Paused {
     Over,
     /// Another target is in place.
     Swapped,
+    /// It is to rest; the next `begin` waits for the thaw.
+    Frozen,
     /// It was told to stop.
     Stopped,
 }
@@ -104,29 +95,6 @@ pub(super) enum Paused {
 impl State {
     fn is_over(&self) -> bool {
         self.stop || matches!(self.outcome, Outcome::Failed(_) | Outcome::Done)
-    }
-
-    /// Puts the new target in place, if there is one and this is the moment. The old one is to be dropped without the lock.
-    fn swap(&mut self) -> Option<Arc<Target>> {
-        let next = self.reopening.next.as_ref()?;
-        let mid_record = self.within && self.trouble.is_none() && !next.anywhere;
-        if self.is_over() || self.target.is_none() || self.in_hand.bytes > 0 || mid_record {
-            return None;
-        }
-        let next = self.reopening.next.take()?;
-        self.within = false;
-        self.swaps += 1;
-        self.reopening.answer(next.number, || Ok(()));
-        self.target.replace(next.target)
-    }
-}
-
-impl Reopening {
-    fn answer(&mut self, number: u64, result: impl Fn() -> Result<(), OpenError>) {
-        for (_, answer) in self.waiting.extract_if(.., |(asked, _)| *asked <= number) {
-            // Who asked may have given up waiting.
-            let _ = answer.send(result());
-        }
     }
 }
 
@@ -145,6 +113,9 @@ impl Progress {
             changed: false,
             waker: None,
             reopening: Reopening::default(),
+            frozen: None,
+            freezer: None,
+            at_rest: Some(Bytes::new()),
         };
         Progress {
             state: Mutex::new(state),
@@ -196,9 +167,10 @@ impl Progress {
         state.stop = true;
         let in_hand = std::mem::take(&mut state.in_hand);
         state.written.add(in_hand);
-        state.reopening.waiting.clear();
+        let unwanted = state.reopening.forget();
         drop(state);
         self.told.notify_all();
+        drop(unwanted);
     }
 
     /// The file is open for the first time.
@@ -215,8 +187,8 @@ impl Progress {
         let mut next = None;
         self.change(|state| {
             state.outcome = outcome;
-            state.reopening.waiting.clear();
-            next = state.reopening.next.take();
+            state.at_rest = Some(Bytes::new());
+            next = state.reopening.forget();
             state.target.take()
         });
     }
@@ -226,19 +198,18 @@ impl Progress {
         let mut state = self.lock();
         let old = (change(&mut state), state.swap());
         state.changed = true;
-        let waker = state.waker.take();
+        let wakers = (state.waker.take(), state.freezer_at_rest());
         drop(state);
         self.told.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        [wakers.0, wakers.1].into_iter().flatten().for_each(Waker::wake);
         drop(old);
     }
 
-    /// Takes a chunk, or as much of it as goes into the same target, in hand. `None`: it was told to stop.
+    /// Takes a chunk, or as much of it as goes into the same target, in hand; rests before that while it is to. `None`: it
+    /// was told to stop.
     pub(super) fn begin(&self, chunk: &[u8]) -> Option<Begun> {
         let in_hand = self.count(chunk);
-        let mut state = self.lock();
+        let mut state = self.rested(chunk);
         let target = Arc::clone(state.target.as_ref().filter(|_| !state.stop)?);
         let waited_for = self.record_end.filter(|_| state.reopening.next.is_some());
         let ends = waited_for.and_then(|end| memchr::memchr(end, chunk));
@@ -278,87 +249,19 @@ impl Progress {
     /// Waits for a while since `swaps`.
     pub(super) fn pause(&self, pause: Duration, swaps: u64) -> Paused {
         let state = self.lock();
-        let unchanged = |state: &mut State| !state.stop && state.swaps == swaps;
+        let unchanged = |state: &mut State| !state.stop && state.swaps == swaps && state.frozen.is_none();
         let waited = self.told.wait_timeout_while(state, pause, unchanged);
         let state = waited.unwrap_or_else(PoisonError::into_inner).0;
         match (state.stop, state.swaps == swaps) {
             (true, _) => Paused::Stopped,
             (false, false) => Paused::Swapped,
+            (false, true) if state.frozen.is_some() => Paused::Frozen,
             (false, true) => Paused::Over,
         }
     }
-
-    /// Somebody wants the file to be opened anew. True: nobody is at it yet, so the caller is to see to it.
-    pub(super) fn ask(&self, answer: Answer) -> bool {
-        let mut state = self.lock();
-        if state.is_over() {
-            return false;
-        }
-        let reopening = &mut state.reopening;
-        reopening.asked += 1;
-        reopening.waiting.push((reopening.asked, answer));
-        let first = !std::mem::replace(&mut reopening.busy, true);
-        drop(state);
-        self.told.notify_all();
-        first
-    }
-
-    /// What is to be opened for: all that was asked for until now. `None`: nobody has asked since, and whoever asks next
-    /// is to see to it.
-    pub(super) fn next_asked(&self) -> Option<u64> {
-        let mut state = self.lock();
-        let wanted = !state.is_over() && state.reopening.asked > state.reopening.begun;
-        let reopening = &mut state.reopening;
-        reopening.busy = wanted;
-        reopening.begun = reopening.asked;
-        wanted.then_some(reopening.asked)
-    }
-
-    /// The file was opened anew: this takes its place, now or when a record has ended.
-    pub(super) fn offer(&self, target: Target, number: u64) {
-        let target = Arc::new(target);
-        let mut held = Some(Next {
-            target,
-            number,
-            anywhere: false,
-        });
-        // It holds what is not wanted, if anything, and is dropped without the lock.
-        self.change(|state| {
-            if !state.is_over() {
-                held = std::mem::replace(&mut state.reopening.next, held.take());
-            }
-            None
-        });
-    }
-
-    /// Waits for so long that what was offered takes its place; then it does after the next write(2), wherever that ends.
-    pub(super) fn insist(&self, number: u64, patience: Duration) {
-        let waits = |state: &State| {
-            let reopening = &state.reopening;
-            reopening.next.is_some() && reopening.asked == number && !state.is_over()
-        };
-        let waited = self
-            .told
-            .wait_timeout_while(self.lock(), patience, |state| waits(state));
-        drop(waited);
-        self.change(|state| {
-            if let Some(next) = state.reopening.next.as_mut().filter(|next| next.number == number) {
-                next.anywhere = true;
-            }
-            None
-        });
-    }
-
-    /// The file could not be opened anew: the old one goes on being written.
-    pub(super) fn refuse(&self, number: u64, error: &OpenError) {
-        let mut unwanted = None;
-        self.change(|state| {
-            unwanted = state.reopening.next.take();
-            state.reopening.answer(number, || Err(error.clone()));
-            None
-        });
-    }
 }
 
+#[cfg(test)]
+mod rest_tests;
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,19 @@
 //! The thread that carries a staging pipe's bytes into a file.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use nix::errno::Errno;
+
 use super::progress::{Begun, Outcome, Paused, Progress};
 use super::target;
 use crate::endpoint::ends::OpenError;
 use crate::model::Moment;
-use crate::sys::{clock, errno};
+use crate::sys::{clock, errno, poll};
 use crate::transport::CHUNK;
 
 /// A thread that writes a file needs no more than this.
@@ -60,39 +62,60 @@ pub(super) fn thread(path: &Path, work: impl FnOnce() + Send + 'static) -> io::R
 }
 
 /// Starts the thread. It ends when the pipe is at its end, when it is told to stop, or when the file cannot be written.
-pub(super) fn start(path: &Path, from: OwnedFd, progress: Arc<Progress>) -> io::Result<()> {
+/// `from` does not block.
+pub(super) fn start(path: &Path, from: Arc<OwnedFd>, progress: Arc<Progress>) -> io::Result<()> {
     let theirs = path.to_owned();
     thread(path, move || {
-        // Closed only after the outcome is known: whoever gets EPIPE by it finds the reason.
-        let mut from = File::from(from);
         let outcome = match target::open(&theirs) {
             Ok(target) => {
                 progress.opened(target);
-                carry(&theirs, &mut from, &progress)
+                carry(&theirs, &from, &[], &progress)
             }
             Err(error) => Outcome::Failed(error),
         };
         progress.over(outcome);
+        // Closed only after the outcome is known: whoever gets EPIPE by it finds the reason.
+        drop(from);
     })
 }
 
-fn carry(path: &Path, from: &mut File, progress: &Progress) -> Outcome {
-    let mut buffer = vec![0; CHUNK];
+/// The same where a thread of the daemon's last life has come to rest, with this in hand: `progress` has the file.
+pub(super) fn go_on(path: &Path, from: Arc<OwnedFd>, rest: Bytes, progress: Arc<Progress>) -> io::Result<()> {
+    let theirs = path.to_owned();
+    thread(path, move || {
+        let outcome = carry(&theirs, &from, &rest, &progress);
+        progress.over(outcome);
+        drop(from);
+    })
+}
+
+/// It sleeps in poll(2) rather than in read(2), which takes bytes out of the pipe when it wakes.
+fn carry(path: &Path, from: &OwnedFd, rest: &[u8], progress: &Progress) -> Outcome {
     let mut told = Told::default();
-    loop {
-        match from.read(&mut buffer) {
+    if let Some(outcome) = write_out(path, rest, progress, &mut told) {
+        return outcome;
+    }
+    let mut buffer = vec![0; CHUNK];
+    let failed = |error| Outcome::Failed(OpenError::new(format!("cannot read what {path:?} is to get"), &error));
+    while progress.may_read() {
+        match nix::unistd::read(from, &mut buffer) {
             Ok(0) => return Outcome::Done,
             Ok(count) => {
                 if let Some(outcome) = write_out(path, &buffer[..count], progress, &mut told) {
                     return outcome;
                 }
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => {
-                return Outcome::Failed(OpenError::new(format!("cannot read what {path:?} is to get"), &error));
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                progress.waits();
+                if let Err(error) = poll::until_readable(from) {
+                    return failed(error);
+                }
             }
+            Err(error) => return failed(errno::io(error)),
         }
     }
+    Outcome::Done
 }
 
 /// Writes one chunk, however long it takes. `Some`: it is over.
@@ -130,6 +153,7 @@ fn write_out(path: &Path, mut chunk: &[u8], progress: &Progress, told: &mut Told
                 pause = match progress.pause(pause, swaps) {
                     Paused::Over => (pause * 2).min(LONGEST_PAUSE),
                     Paused::Swapped => FIRST_PAUSE,
+                    Paused::Frozen => pause,
                     Paused::Stopped => return Some(Outcome::Done),
                 };
             }

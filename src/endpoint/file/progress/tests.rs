@@ -2,6 +2,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use super::*;
@@ -132,6 +133,23 @@ fn the_end_of_a_record_is_not_waited_for_for_ever() {
         (rig.text("old"), rig.text("new")),
         ("no newline".into(), " and on\n".into())
     );
+}
+
+#[test]
+fn asking_twice_tears_no_record() {
+    let rig = Rig::new(Some(b'\n'));
+    rig.write("be");
+    let (mut first, number) = rig.ask();
+    let (answer, mut second) = oneshot::channel();
+    assert!(!rig.progress.ask(answer), "somebody is at it");
+    rig.progress.offer(rig.target("new"), number);
+    rig.progress.insist(number, Duration::from_secs(600));
+    let number = rig.progress.next_asked().unwrap();
+    rig.progress.offer(rig.target("new"), number);
+    assert!(!is_answered(&mut first));
+    rig.write("gin\non\n");
+    assert!(is_answered(&mut first) && is_answered(&mut second));
+    assert_eq!((rig.text("old"), rig.text("new")), ("begin\n".into(), "on\n".into()));
 }
 
 #[test]
