@@ -1,6 +1,8 @@
 //! The driver of a process with real children: what the daemon is told, and what is left behind (nothing).
 #![allow(clippy::unwrap_used)]
 
+#[path = "supervise/handover.rs"]
+mod handover;
 #[path = "supervise/rig.rs"]
 mod rig;
 

@@ -1,6 +1,6 @@
-//! The environment of a child. What systemd (and, at an upgrade, its last life) told the daemon about itself is not for its children: a child that found
-//! NOTIFY_SOCKET would speak for the daemon, one that found LISTEN_FDS would take descriptors that it does not have,
-//! and JOURNAL_STREAM names the daemon's own stderr.
+//! The environment of a child. What systemd (and, at an upgrade, its last life) told the daemon about itself is not for
+//! its children: a child that found NOTIFY_SOCKET would speak for the daemon, one that found LISTEN_FDS would take
+//! descriptors that it does not have, and JOURNAL_STREAM names the daemon's own stderr.
 
 use std::ffi::{OsStr, OsString};
 

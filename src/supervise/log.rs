@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use super::Notice;
 use super::driver::Driver;
 use crate::model::{Event, EventDetail, Moment, ProcessId, Stream, Subject};
-use crate::sys::{clock, reactor};
+use crate::sys::{clock, process, reactor};
 
 mod handover;
 mod output;
@@ -99,15 +99,17 @@ impl Driver {
 impl Reader {
     /// Reads to the end, one way or the other.
     async fn run(mut self, end: OwnedFd) {
-        let end = match reactor::register_own(end, Interest::READABLE) {
-            Ok(end) => end,
+        // Both now: once it reads, a want of descriptors is no reason to stop.
+        let ends = reactor::register_own(end, Interest::READABLE).and_then(|end| Ok((end, process::null()?)));
+        let (end, null) = match ends {
+            Ok(ends) => ends,
             Err(error) => {
                 tracing::error!(process = %self.id, stream = %self.stream, "process:{}: cannot watch its {}: {error}", self.id, self.stream);
                 return;
             }
         };
         let ended = loop {
-            match self.read(&end).await {
+            match self.read(&end, &null).await {
                 Turn::Ended(ended) => break ended,
                 Turn::Late if self.last.is_some() => break Ok(()),
                 Turn::Late => {
@@ -130,17 +132,17 @@ impl Reader {
         }
     }
 
-    async fn read(&mut self, end: &AsyncFd<OwnedFd>) -> Turn {
+    async fn read(&mut self, end: &AsyncFd<OwnedFd>, null: &OwnedFd) -> Turn {
         let frozen = asked(&mut self.packing);
         if let Some(last) = self.last {
             return tokio::select! {
-                ended = self.output.copy(end) => Turn::Ended(ended),
+                ended = self.output.copy(end, null) => Turn::Ended(ended),
                 () = clock::sleep_until(last) => Turn::Late,
                 packing = frozen => Turn::Frozen(packing),
             };
         }
         tokio::select! {
-            ended = self.output.copy(end) => Turn::Ended(ended),
+            ended = self.output.copy(end, null) => Turn::Ended(ended),
             () = reached(&mut self.deadline) => Turn::Late,
             () = reached(&mut self.hurry) => Turn::Late,
             () = released(&mut self.routed, self.stream) => Turn::Released,

@@ -121,8 +121,9 @@ impl Leaf {
     }
 
     /// Takes back one that this process has made before an execve(2), with everybody in it.
-    pub fn again(path: PathBuf) -> io::Result<Leaf> {
-        let directory = open_directory(&path)?;
+    pub fn again(path: &Path) -> io::Result<Leaf> {
+        let directory = open_directory(path)?;
+        let path = path.to_owned();
         Ok(Leaf { path, directory })
     }
 

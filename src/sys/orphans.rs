@@ -128,3 +128,16 @@ pub fn kill(pid: i32) {
 pub fn environment(pid: i32) -> Vec<u8> {
     fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn orphans_come_again_only_where_they_came_before() {
+        let told = super::adopt_again().unwrap_err().to_string();
+        assert!(told.contains("before it was upgraded"), "{told}");
+        nix::sys::prctl::set_child_subreaper(true).unwrap();
+        let again = super::adopt_again();
+        nix::sys::prctl::set_child_subreaper(false).unwrap();
+        again.unwrap();
+    }
+}

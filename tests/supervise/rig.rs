@@ -11,7 +11,8 @@ use sluiced::model::{
     EventDetail, Name, OutputPolicy, ProcessId, ProcessSpec, ProcessState, Readiness, Restart, StartLimit, StopSignal,
     Stream, SuccessExit,
 };
-use sluiced::supervise::{Command, Handle, Notice, Wiring, start};
+use sluiced::supervise::{Command, Handle, Notice, Wiring, restore, start};
+use sluiced::sys::parcel::{Packed, Unpacked};
 use sluiced::sys::process as sys;
 use tokio::sync::{mpsc, oneshot};
 
@@ -119,6 +120,9 @@ impl io::Write for Log {
 
 pub struct Rig {
     pub handle: Handle,
+    /// For its next life, after an upgrade.
+    pub spec: ProcessSpec,
+    pub wiring: Wiring,
     notices: mpsc::UnboundedReceiver<Notice>,
     /// What was told, except for what was lent.
     told: Vec<Notice>,
@@ -134,7 +138,9 @@ impl Rig {
         let id = ProcessId::single(spec.name.clone());
         let (sender, notices) = mpsc::unbounded_channel();
         Rig {
-            handle: start(Arc::new(spec), id, wiring, sender, None),
+            handle: start(Arc::new(spec.clone()), id, wiring.clone(), sender, None),
+            spec,
+            wiring,
             notices,
             told: Vec::new(),
             lends: Vec::new(),
@@ -366,6 +372,64 @@ impl Rig {
         let (reply, answer) = oneshot::channel();
         self.handle.send(Command::Signal { number, reply });
         tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap()
+    }
+
+    /// Brings it to rest, until what is answered is used or dropped. Everything that it has told is heard.
+    pub async fn freeze(&mut self) -> (Packed, oneshot::Sender<()>) {
+        let (reply, answer) = oneshot::channel();
+        let (thaw, thawed) = oneshot::channel();
+        self.handle.send(Command::Freeze { reply, thaw: thawed });
+        let packed = tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap();
+        self.drain_notices();
+        (packed.unwrap(), thaw)
+    }
+
+    /// What would be packed now.
+    pub async fn state(&mut self) -> serde_json::Value {
+        let (packed, thaw) = self.freeze().await;
+        thaw.send(()).unwrap();
+        packed.state
+    }
+
+    /// Goes on with what was packed, as after an execve(2). Whoever has packed it rests to the end of the test.
+    pub fn go_on(&mut self, packed: Packed, thaw: oneshot::Sender<()>) {
+        let (handle, notices) = self.restore(packed, usize::MAX).unwrap();
+        let last = (
+            std::mem::replace(&mut self.handle, handle),
+            std::mem::replace(&mut self.notices, notices),
+            thaw,
+        );
+        tokio::task::spawn_local(async move {
+            std::future::pending::<()>().await;
+            drop(last);
+        });
+    }
+
+    /// What comes of this, with no more than so many of its descriptors.
+    pub fn restore(&self, packed: Packed, most: usize) -> io::Result<(Handle, mpsc::UnboundedReceiver<Notice>)> {
+        let (state, mut descriptors, bytes) = packed.into_parts();
+        descriptors.truncate(most);
+        let text = state.to_string();
+        let unpacked = Unpacked::new(serde_json::from_str(&text).unwrap(), descriptors, bytes);
+        let (sender, notices) = mpsc::unbounded_channel();
+        let (spec, id) = (Arc::new(self.spec.clone()), self.handle.id().clone());
+        let handle = restore(spec, id, self.wiring.clone(), sender, None, unpacked)?;
+        Ok((handle, notices))
+    }
+
+    /// As the daemon does it: once to see whether it goes, and once in earnest.
+    pub async fn upgrade(&mut self) {
+        self.state().await;
+        let (packed, thaw) = self.freeze().await;
+        self.go_on(packed, thaw);
+    }
+
+    /// The same of one to which nothing happens meanwhile: it is exactly as it was.
+    pub async fn upgrade_at_rest(&mut self) {
+        let (before, shown) = (self.state().await, self.handle.snapshot());
+        self.upgrade().await;
+        assert_eq!(self.handle.snapshot(), shown);
+        assert_eq!(self.state().await, before);
     }
 
     /// Shuts it down; whatever happened before, in the end everything was told in pairs.

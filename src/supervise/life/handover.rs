@@ -67,7 +67,7 @@ impl Written {
             number: self.number,
             child,
             status,
-            leaf: self.leaf.and_then(|path| leaf_again(id, path)),
+            leaf: self.leaf.and_then(|path| leaf_again(id, &path)),
             refusal: self.refusal,
             ear: Ear::again(self.ear, parcel)?,
             status_text: self.status_text,

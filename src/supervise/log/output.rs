@@ -81,10 +81,9 @@ impl Output {
         Ok(output)
     }
 
-    /// Copies to EOF. May be dropped at any await and called again: nothing is lost in between.
-    pub(super) async fn copy(&mut self, end: &AsyncFd<OwnedFd>) -> io::Result<()> {
+    /// Copies to EOF; `null` is /dev/null. May be dropped at any await and called again: nothing is lost in between.
+    pub(super) async fn copy(&mut self, end: &AsyncFd<OwnedFd>, null: &OwnedFd) -> io::Result<()> {
         let mut buffer = vec![0; BUFFER];
-        let null = process::null()?;
         loop {
             let mut ready = self.readable(end).await?;
             if clock::now().since(self.limit.since) >= SECOND {

@@ -1,7 +1,7 @@
 //! What outlives a life outlives an upgrade, too: who is left, and until when.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -71,7 +71,7 @@ impl Remains {
             remains.groups.push(Rest {
                 life: group.life,
                 child: Child::again(group.pid, parcel.take(group.pidfd)?, true),
-                leaf: group.leaf.and_then(|path| leaf_again(&remains.id, path)),
+                leaf: group.leaf.and_then(|path| leaf_again(&remains.id, &path)),
                 deadline: group.deadline,
                 killed: group.killed,
             });
@@ -88,8 +88,8 @@ impl Remains {
 }
 
 /// Whoever is in it is known by their group all the same.
-pub(in crate::supervise) fn leaf_again(id: &ProcessId, path: PathBuf) -> Option<Rc<Leaf>> {
-    let leaf = Leaf::again(path.clone()).inspect_err(|error| {
+pub(in crate::supervise) fn leaf_again(id: &ProcessId, path: &Path) -> Option<Rc<Leaf>> {
+    let leaf = Leaf::again(path).inspect_err(|error| {
         tracing::warn!(process = %id, "process:{id}: cannot take back its cgroup {}: {error}", path.display());
     });
     leaf.ok().map(Rc::new)
