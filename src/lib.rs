@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! bin → daemon → relay, supervise, control → decide, overflow, framing, endpoint, transport → sys
+//! relay, supervise, endpoint, transport → store → sys
 //! cli → control (client and types), never daemon;  config → endpoint;  everything may see model
 //! ```
 //!
@@ -20,6 +21,7 @@ pub mod framing;
 pub mod model;
 pub mod overflow;
 pub mod relay;
+pub mod store;
 pub mod supervise;
 pub mod sys;
 pub mod transport;

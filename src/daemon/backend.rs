@@ -135,6 +135,13 @@ impl Control {
         }
     }
 
+    /// For a next life, should this one be killed.
+    fn note_operator(&self, name: &str, paused: bool) {
+        if let Some(route) = self.daemon.plant().route(name) {
+            self.daemon.means.store.note_operator(&route.spec.name, paused);
+        }
+    }
+
     fn refuse_when_stopping(&self) -> Result<(), Error> {
         if self.daemon.stopping.borrow().is_some() || self.daemon.stop_asked.get() {
             Err(stopping())
@@ -228,13 +235,16 @@ impl Backend for Control {
     }
 
     async fn pause_route(&self, name: &str) -> Result<bool, Error> {
-        self.tell_route(name, relay::Command::Pause).await
+        let changed = self.tell_route(name, relay::Command::Pause).await?;
+        self.note_operator(name, true);
+        Ok(changed)
     }
 
     async fn resume_route(&self, name: &str) -> Result<bool, Error> {
         self.refuse_when_stopping()?;
         let closed = Some(self.route(name)?).filter(is_closed);
         let changed = self.tell_route(name, relay::Command::Resume).await?;
+        self.note_operator(name, false);
         if let Some(route) = closed.filter(|_| changed) {
             self.daemon.tell_all_absent(&route);
         }
@@ -251,6 +261,7 @@ impl Backend for Control {
             self.tell_route(name, |reply| relay::Command::Drain(deadline, reply))
                 .await?
         };
+        self.note_operator(name, false);
         if wait {
             let route = self.route(name)?;
             let ended = |state| !matches!(state, RouteState::Draining);

@@ -24,13 +24,14 @@ pub(super) async fn begin(
     config: Config,
     exit_when_done: bool,
     means: Means,
-    running: Option<Running>,
+    (past, mut running): (Past, Option<Running>),
 ) -> Result<Rc<Daemon>, StartError> {
-    let past = running.as_ref().map_or_else(Past::none, |running| running.past.clone());
-    let mut running = running;
     let taken = Arc::new(Taken::default());
     let threads: Vec<RelayThread> = (0..config.daemon.relay_threads)
-        .map(|number| RelayThread::start(number, Arc::clone(&taken), means.reports.clone()))
+        .map(|number| {
+            let (taken, store) = (Arc::clone(&taken), means.store.clone());
+            RelayThread::start(number, taken, store, means.reports.clone())
+        })
         .collect::<io::Result<_>>()
         .map_err(|error| StartError::Io("start a relay thread", error))?;
     let threaded = std::iter::zip(&config.routes, threads.iter().cycle());
@@ -53,6 +54,9 @@ pub(super) async fn begin(
         for id in spec.ids() {
             processes.push(Rc::new(process(&spec, id, &wiring, &means, running.as_mut())));
         }
+    }
+    if routes.iter().all(|route| route.cell.has_begun()) {
+        super::store::give_up_unclaimed(&means.store, running.is_some());
     }
     let plant = Plant::new(Rc::new(config), routes, processes);
     let daemon = Rc::new(Daemon::new(plant, exit_when_done, threads, means, past));
@@ -79,25 +83,17 @@ fn process(
     means: &Means,
     running: Option<&mut Running>,
 ) -> supervise::Handle {
-    let wired = wiring.of_process(&id);
-    let (notices, cgroups) = (means.notices.clone(), means.cgroups.clone());
+    let (wired, means) = (wiring.of_process(&id), &means.supervise);
     let Some(packed) = running.and_then(|all| all.process(&id.to_string())) else {
-        return supervise::start(Arc::clone(spec), id, wired, notices, cgroups);
+        return supervise::start(Arc::clone(spec), id, wired, means);
     };
-    let restored = supervise::restore(
-        Arc::clone(spec),
-        id.clone(),
-        wired.clone(),
-        notices.clone(),
-        cgroups.clone(),
-        packed,
-    );
+    let restored = supervise::restore(Arc::clone(spec), id.clone(), wired.clone(), means, packed);
     restored.unwrap_or_else(|error| {
         tracing::error!(
             process = %id,
             "process:{id}: begun anew, since it cannot go on where the daemon's last life has left it: {error}"
         );
-        supervise::start(Arc::clone(spec), id, wired, notices, cgroups)
+        supervise::start(Arc::clone(spec), id, wired, means)
     })
 }
 

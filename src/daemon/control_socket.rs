@@ -73,15 +73,15 @@ pub fn turn_away() {
     }
 }
 
+/// The control socket, and the others.
+pub fn sorted(passed: Vec<Passed>) -> (Vec<Passed>, Vec<Passed>) {
+    passed.into_iter().partition(|(_, name)| name == CONTROL)
+}
+
 /// The control socket: handed over by systemd, or one of our own.
 pub fn listener(config: &ControlSpec, passed: Vec<Passed>, access: &Access) -> Result<Listener, ListenError> {
-    for (descriptor, name) in passed {
-        if name == CONTROL {
-            return control::from_activation(descriptor);
-        }
-        tracing::warn!(
-            "the service manager passed a socket named {name:?}, which is closed: only `{CONTROL}` is known"
-        );
+    if let Some((descriptor, _)) = passed.into_iter().next() {
+        return control::from_activation(descriptor);
     }
     control::listen(&config.socket, config.mode, access.file_group())
 }

@@ -26,8 +26,9 @@ impl Daemon {
                 stream,
                 life,
                 end,
+                deposit,
             } => {
-                let (plant, lent) = (self.plant(), Lent { life, end });
+                let (plant, lent) = (self.plant(), Lent { life, end, deposit });
                 let output = plant.wiring.outputs(&process).find(|(output, _)| *output == stream);
                 let input = plant.wiring.inputs(&process).find(|(input, _)| *input == stream);
                 match (output, input) {

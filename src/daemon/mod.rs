@@ -27,6 +27,7 @@ mod signals;
 mod starting;
 mod state;
 mod stderr;
+mod store;
 mod wire;
 mod wiring;
 

@@ -19,13 +19,14 @@ use super::handover::{self, Estate, Inherited, Running};
 use super::lock::Lock;
 use super::log::Log;
 use super::signals::{self, Caught};
-use super::state::{Daemon, Means};
-use super::{changes, log, reload, say, service};
+use super::state::{Daemon, Means, Past};
+use super::{changes, log, reload, say, service, store};
 use crate::config;
 use crate::control::call::Upgraded;
 use crate::control::{self, Access, Caller, Hold, Limits, ListenError, Listener, Made, Server};
 use crate::model::{Config, EventDetail};
 use crate::relay;
+use crate::store::Store;
 use crate::supervise::{self, Cgroups, Orphans};
 use crate::sys::{self, execute};
 
@@ -40,14 +41,24 @@ struct Basis {
     blocked: Option<Vec<i32>>,
     /// The same: what runs.
     running: Option<Running>,
+    /// The same: the store.
+    kept: Option<store::Copy>,
 }
 
 /// Where the control socket comes from.
 enum Socket {
-    /// From the service manager, if it is among these; else it is made.
+    /// From the service manager, if it is among these; else it is made. The others are what a dead life has left.
     Passed(Vec<Passed>),
     /// From the last life, with its file and those who are to be answered.
     TakenOver(OwnedFd, Option<Made>, Vec<Caller>),
+}
+
+/// What outlives the daemon, and by what the end of that is told.
+struct Keeping {
+    store: Store,
+    asking: mpsc::UnboundedSender<store::Asked>,
+    end: CancellationToken,
+    keeper: tokio::task::JoinHandle<()>,
 }
 
 /// Runs until it is told to stop, or until everything is done.
@@ -83,6 +94,7 @@ fn first(config: Config, arguments: &Arguments) -> Result<Basis, Box<dyn std::er
         socket: Socket::Passed(passed),
         blocked: None,
         running: None,
+        kept: None,
     })
 }
 
@@ -100,6 +112,7 @@ fn later(inherited: Inherited) -> Result<Basis, StartError> {
         socket: Socket::TakenOver(descriptor, made, callers),
         blocked: Some(inherited.blocked),
         running: Some(inherited.running),
+        kept: inherited.kept,
     })
 }
 
@@ -194,26 +207,55 @@ async fn live(
         socket,
         blocked: _,
         running,
+        kept,
     } = basis;
     let is_later = running.is_some();
     let orphans = orphans(cgroups.is_some(), is_later);
     let signals = Caught::new().map_err(|error| StartError::Io("set up the signal handlers", error))?;
-    let (listener, callers) = match socket {
-        Socket::TakenOver(descriptor, made, callers) => (control::taken_over(descriptor, made)?, callers),
-        Socket::Passed(passed) => (control_socket::listener(&config.control, passed, &access)?, Vec::new()),
+    let (listener, callers, left) = match socket {
+        Socket::TakenOver(descriptor, made, callers) => (
+            control::taken_over(descriptor, made)?,
+            callers,
+            store::Passed::default(),
+        ),
+        Socket::Passed(passed) => {
+            let (control, others) = control_socket::sorted(passed);
+            let listener = control_socket::listener(&config.control, control, &access)?;
+            (listener, Vec::new(), store::Passed::new(others))
+        }
     };
+    let past = running.as_ref().map(|running| running.past.clone());
+    let past = past.unwrap_or_else(|| Past::after(left.known.as_ref()));
+    if left.known.is_some() {
+        store::tell_risk(past.life, &config);
+    }
+    let keeping = keep(kept, left, past.life);
     let (holds, held) = mpsc::channel(1);
-    let estate = estate(&lock, &log, &listener, &access, holds, (&signals, blocked.clone()))?;
+    let asking = keeping.as_ref().map(|keeping| keeping.asking.clone());
+    let estate = estate(
+        (&lock, &log),
+        (&listener, &access),
+        (holds, asking),
+        (&signals, blocked.clone()),
+    )?;
     signals::let_come(&blocked).map_err(|error| StartError::Io("let signals come", error))?;
     let (notices_in, notices) = mpsc::unbounded_channel();
     let (reports, relayed) = relay::reports();
+    let store = keeping
+        .as_ref()
+        .map(|keeping| keeping.store.clone())
+        .unwrap_or_default();
     let means = Means {
-        notices: notices_in,
+        supervise: supervise::Means {
+            notices: notices_in,
+            cgroups,
+            store: store.clone(),
+        },
         reports,
-        cgroups,
+        store,
         log_level: log.level(),
     };
-    let daemon = begin(config, arguments.exit_when_done, means, running).await?;
+    let daemon = begin(config, arguments.exit_when_done, means, (past, running)).await?;
     tokio::task::spawn_local(hear_processes(Rc::clone(&daemon), notices));
     let no_more = CancellationToken::new();
     let orphans = tokio::task::spawn_local(hear_orphans(Rc::clone(&daemon), orphans, no_more.clone()));
@@ -263,16 +305,36 @@ async fn live(
     for route in &daemon.plant().routes {
         route.send(relay::Command::Stop);
     }
+    if let Some(keeping) = keeping {
+        keeping.end.cancel();
+        let _ = keeping.keeper.await;
+    }
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The descriptor store, where there is one.
+fn keep(kept: Option<store::Copy>, left: store::Passed, life: u64) -> Option<Keeping> {
+    let (store, keeper) = match kept {
+        Some(copy) => store::go_on(copy)?,
+        None => store::open(left, life)?,
+    };
+    let (asking, asked) = mpsc::unbounded_channel();
+    let end = CancellationToken::new();
+    let ended = end.clone().cancelled_owned();
+    let keeper = tokio::task::spawn_local(keeper.run(ended, asked));
+    Some(Keeping {
+        store,
+        asking,
+        end,
+        keeper,
+    })
 }
 
 /// What an upgrade hands over besides what runs.
 fn estate(
-    lock: &Lock,
-    log: &Log,
-    listener: &Listener,
-    access: &Access,
-    holds: mpsc::Sender<Hold>,
+    (lock, log): (&Lock, &Log),
+    (listener, access): (&Listener, &Access),
+    (holds, asking): (mpsc::Sender<Hold>, Option<mpsc::UnboundedSender<store::Asked>>),
     (signals, blocked): (&Caught, Vec<i32>),
 ) -> Result<Estate, StartError> {
     let copied = |error| StartError::Io("copy a descriptor", error);
@@ -282,6 +344,7 @@ fn estate(
         listener: listener.copy().map_err(copied)?,
         made: listener.made().cloned(),
         access: access.clone(),
+        store: asking,
         holds,
         log: log.lines(),
         unheard: signals.unheard(),

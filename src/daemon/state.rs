@@ -6,7 +6,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, watch};
 
 use super::log::LevelSetter;
 use super::plant::Plant;
@@ -17,6 +17,7 @@ use crate::decide::start_order::StartOrder;
 use crate::endpoint::Side;
 use crate::model::{Event, EventDetail, Moment, Name, ProcessId, ProcessState, Subject};
 use crate::relay::{RelayThread, Report, Reports};
+use crate::store::{Known, Store};
 use crate::supervise;
 use crate::sys::clock;
 
@@ -26,12 +27,12 @@ const RING: usize = 1024;
 /// By what processes are started, and the log is changed.
 #[derive(Debug)]
 pub struct Means {
-    /// What processes tell.
-    pub notices: mpsc::UnboundedSender<supervise::Notice>,
+    /// What processes have together.
+    pub supervise: supervise::Means,
     /// What routes tell.
     pub reports: Reports,
-    /// Where there are some.
-    pub cgroups: Option<Rc<supervise::Cgroups>>,
+    /// What outlives the daemon.
+    pub store: Store,
     /// `log-level`
     pub log_level: LevelSetter,
 }
@@ -54,12 +55,12 @@ pub struct Past {
 }
 
 impl Past {
-    /// None.
+    /// None; or what is known of a dead life.
     #[must_use]
-    pub fn none() -> Past {
+    pub fn after(known: Option<&Known>) -> Past {
         Past {
-            life: 1,
-            generation: 1,
+            life: known.map_or(1, |known| known.life + 1),
+            generation: known.map_or(1, |known| known.generation.max(1)),
             started_at: clock::now(),
             sequence: 0,
             last_reload_error: None,

@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::model::{Moment, ProcessId};
+use crate::store::{Deposit, Store};
 use crate::sys::errno;
 use crate::sys::fifo::Identity;
 use crate::sys::parcel::{Parcel, Unpacking};
@@ -92,6 +93,8 @@ pub struct Lent {
     pub life: u64,
     /// Non-blocking.
     pub end: OwnedFd,
+    /// Of an output: it outlives the daemon by this.
+    pub deposit: Option<Deposit>,
 }
 
 /// A pipe's end that a route gives back to whoever lent it.
@@ -287,6 +290,11 @@ pub trait Destination {
         None
     }
 
+    /// Bytes that were accepted for it in a life of the daemon that was killed, and stand behind its end: they go first.
+    fn left(&self) -> u64 {
+        0
+    }
+
     /// Brings what works for it elsewhere to rest, between two system calls, until `thaw`; ready when it is. Asked again and
     /// again, and `pack` comes only then.
     fn poll_freeze(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
@@ -311,6 +319,8 @@ pub struct Surroundings {
     pub openings: Option<Rc<Openings>>,
     /// Who has which FIFO, over all threads.
     pub taken: Arc<Taken>,
+    /// What outlives the daemon.
+    pub store: Store,
 }
 
 /// Which FIFO is in use by which endpoint, by device and inode: two paths may be one FIFO.

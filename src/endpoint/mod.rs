@@ -240,10 +240,10 @@ pub fn of_each_instance(endpoint: &EndpointSpec, instances: &[ProcessId]) -> Vec
 pub fn source(spec: &SourceSpec, route: &Name, around: &Surroundings) -> Option<Box<dyn Source>> {
     let place = || format!("route {route}, {}", spec.endpoint);
     match &spec.endpoint {
-        EndpointSpec::Process { process, .. } => Some(Box::new(process::ends::ProcessSource::new(
-            process.clone(),
-            spec.endpoint.to_string(),
-        ))),
+        EndpointSpec::Process { process, stream } => {
+            let source = process::ends::ProcessSource::new(process.clone(), spec.endpoint.to_string());
+            Some(Box::new(source.kept_in(&around.store, *stream)))
+        }
         EndpointSpec::Fifo(fifo) => Some(Box::new(fifo::source::FifoSource::new(
             fifo.clone(),
             spec.on_eof,
@@ -270,11 +270,10 @@ pub fn destination(
             place(),
             around.clone(),
         )),
-        EndpointSpec::File(path) => Box::new(file::destination::FileDestination::new(
-            path.clone(),
-            spec.high_watermark,
-            record_end,
-        )),
+        EndpointSpec::File(path) => {
+            let file = file::destination::FileDestination::new(path.clone(), spec.high_watermark, record_end);
+            Box::new(file.kept_in(&around.store))
+        }
         EndpointSpec::Null => Box::new(null::destination::NullDestination::default()),
     }
 }

@@ -9,6 +9,7 @@ use super::route::RelayedRoute;
 use super::turn::Budget;
 use crate::endpoint;
 use crate::model::{Framing, PathChoice, RouteSpec, WhenFull};
+use crate::store::Store;
 use crate::sys::{clock, errno};
 use crate::transport::{Fast, Moved, Tee, TeeMoved, splice};
 
@@ -37,9 +38,12 @@ pub(super) fn of(spec: &RouteSpec) -> Fast {
 }
 
 /// The staging pipes, where there are to be some.
-pub(super) fn tee(spec: &RouteSpec) -> Option<Tee> {
-    (of(spec) == Fast::Tee && spec.path != PathChoice::Copy)
-        .then(|| Tee::new(spec.to.iter().map(|destination| destination.high_watermark)))
+pub(super) fn tee(spec: &RouteSpec, store: &Store) -> Option<Tee> {
+    let make = || {
+        let lanes = spec.to.iter().map(|to| to.endpoint.to_string()).collect();
+        Tee::new(spec.to.iter().map(|destination| destination.high_watermark)).kept(store, &spec.name, lanes)
+    };
+    (of(spec) == Fast::Tee && spec.path != PathChoice::Copy).then(make)
 }
 
 impl RelayedRoute {
@@ -130,6 +134,10 @@ impl RelayedRoute {
             }
             TeeMoved::Busy(i) => {
                 self.look_at_queue(i);
+                false
+            }
+            TeeMoved::Unkept => {
+                self.unkept = true;
                 false
             }
             TeeMoved::Refused(errno) if self.chooser.refused(errno) => {

@@ -22,7 +22,7 @@ use crate::decide::watermark::Watermark;
 use crate::framing::Framer;
 use crate::model::CloseCause;
 use crate::sys::parcel::{Blob, Packed, Parcel, Slot, Unpacked, Unpacking};
-use crate::transport::{Chooser, ReadEnd, SavedLane, WriteEnd};
+use crate::transport::{Chooser, ReadEnd, SavedTee, WriteEnd};
 
 /// Somebody wants the route at rest.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) struct Freeze {
 struct SavedRoute {
     machine: Route,
     chooser: Chooser,
-    tee: Option<Vec<Option<SavedLane>>>,
+    tee: Option<SavedTee>,
     pauses: Pauses,
     accepted: u64,
     accepted_records: u64,
@@ -189,8 +189,8 @@ impl RelayedRoute {
         for (destination, saved) in std::iter::zip(&mut self.destinations, saved.destinations) {
             destination.unpack(saved, &mut parcel)?;
         }
-        if let (Some(tee), Some(lanes)) = (&mut self.tee, saved.tee) {
-            tee.unpack(lanes, &mut parcel)?;
+        if let (Some(tee), Some(saved)) = (&mut self.tee, saved.tee) {
+            tee.unpack(saved, &mut parcel)?;
         }
         self.machine = saved.machine;
         self.chooser = saved.chooser;

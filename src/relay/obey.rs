@@ -105,7 +105,7 @@ impl RelayedRoute {
     fn lend_destination(&mut self, i: usize, lent: Lent) {
         if self.machine.destination(i).has_ended() {
             // Nothing more will be written: the consumer is to see the end of its input, not to wait.
-            let Lent { life, end } = lent;
+            let Lent { life, end, .. } = lent;
             drop(end);
             self.report_ended_input(i, life);
         } else {

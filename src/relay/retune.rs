@@ -62,7 +62,7 @@ impl RelayedRoute {
         let leaving = self.is_left();
         let fast = if leaving { Fast::No } else { fast::of(&self.spec) };
         self.chooser = Chooser::new(self.spec.path, fast);
-        self.tee = (!leaving).then(|| fast::tee(&self.spec)).flatten();
+        self.tee = (!leaving).then(|| fast::tee(&self.spec, &self.around.store)).flatten();
         (self.stall, self.stalled_until) = (None, None);
         for i in 0..self.destinations.len() {
             self.look_at_queue(i);

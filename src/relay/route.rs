@@ -57,6 +57,8 @@ pub(super) struct RelayedRoute {
     /// splice(2) is refused and copying is forbidden: not before then is it tried again.
     pub stalled_until: Option<Moment>,
     pub stall: Option<Arc<str>>,
+    /// A staging pipe is on its way into the store.
+    pub unkept: bool,
     pub cell: RouteCell,
     pub reports: Reports,
     pub scratch: Scratch,
@@ -121,12 +123,12 @@ impl RelayedRoute {
             sources.len(),
             &rules,
             spec.distribution,
-            spec.start_paused,
+            around.store.operator(&spec.name).unwrap_or(spec.start_paused),
             clock::now(),
         );
         let chooser = Chooser::new(spec.path, fast::of(&spec));
-        RelayedRoute {
-            tee: fast::tee(&spec),
+        let mut route = RelayedRoute {
+            tee: fast::tee(&spec, &around.store),
             spec,
             machine,
             sources,
@@ -143,6 +145,7 @@ impl RelayedRoute {
             rate,
             stalled_until: None,
             stall: None,
+            unkept: false,
             cell,
             reports,
             scratch,
@@ -156,7 +159,30 @@ impl RelayedRoute {
             removed: Removed::default(),
             around: around.clone(),
             untold: Untold::default(),
+        };
+        route.take_staged();
+        route
+    }
+
+    /// What a dead life of the daemon has left in staging pipes was accepted, of sources that are no more.
+    fn take_staged(&mut self) {
+        for (i, destination) in self.destinations.iter_mut().enumerate() {
+            destination.teed = self.tee.as_ref().map_or(0, |tee| tee.bytes(i));
+            destination.sent = destination.kind.left();
         }
+        let left = self.destinations.iter().map(Destination::accounted);
+        let left = match self.spec.distribution {
+            Distribution::Broadcast => left.max(),
+            Distribution::Balance => Some(left.sum()),
+        };
+        let left = left.unwrap_or(0);
+        (self.accepted, self.removed.bytes) = (left, left);
+        for destination in &mut self.destinations {
+            if self.spec.distribution == Distribution::Broadcast {
+                destination.from = left - destination.accounted();
+            }
+        }
+        self.check_law();
     }
 
     /// Relays until it is told to stop.

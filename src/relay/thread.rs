@@ -11,6 +11,7 @@ use super::message::{Command, Reports};
 use super::route::{self, RelayedRoute};
 use crate::endpoint::ends::{Surroundings, Taken};
 use crate::model::RouteSpec;
+use crate::store::Store;
 use crate::sys::parcel::Unpacked;
 use crate::sys::watch::Openings;
 
@@ -61,7 +62,7 @@ impl RouteHandle {
 
 impl RelayThread {
     /// Starts a thread that owns no route yet.
-    pub fn start(number: usize, taken: Arc<Taken>, reports: Reports) -> io::Result<RelayThread> {
+    pub fn start(number: usize, taken: Arc<Taken>, store: Store, reports: Reports) -> io::Result<RelayThread> {
         let (tasks, new_tasks) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -70,7 +71,7 @@ impl RelayThread {
         let thread = std::thread::Builder::new()
             .name(format!("relay-{number}"))
             .spawn(move || {
-                LocalSet::new().block_on(&runtime, own(new_tasks, taken, reports));
+                LocalSet::new().block_on(&runtime, own(new_tasks, (taken, store), reports));
             })?;
         Ok(RelayThread {
             tasks: Some(tasks),
@@ -127,7 +128,7 @@ impl Drop for RelayThread {
     }
 }
 
-async fn own(mut new_tasks: mpsc::UnboundedReceiver<Task>, taken: Arc<Taken>, reports: Reports) {
+async fn own(mut new_tasks: mpsc::UnboundedReceiver<Task>, (taken, store): (Arc<Taken>, Store), reports: Reports) {
     let openings = Openings::new();
     if let Err(error) = &openings {
         tracing::warn!("no inotify instance is to be had, so readers of FIFOs are looked for every second: {error}");
@@ -140,7 +141,7 @@ async fn own(mut new_tasks: mpsc::UnboundedReceiver<Task>, taken: Arc<Taken>, re
             }
         });
     }
-    let around = Surroundings { openings, taken };
+    let around = Surroundings { openings, taken, store };
     let scratch = route::scratch();
     let mut running = tokio::task::JoinSet::new();
     while let Some(task) = new_tasks.recv().await {

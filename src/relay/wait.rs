@@ -27,6 +27,7 @@ impl RelayedRoute {
         for i in 0..self.destinations.len() {
             ready |= self.poll_destination(i, cx).is_ready();
         }
+        ready |= self.poll_kept(cx).is_ready();
         ready |= self.poll_timer(cx).is_ready();
         if ready {
             return Poll::Ready(());
@@ -45,7 +46,11 @@ impl RelayedRoute {
         let draining = matches!(self.machine.source(i), SourcePhase::Draining);
         let source = &mut self.sources[i];
         if let Some(end) = &mut source.end {
-            return if may_read { end.poll_readable(cx) } else { Poll::Pending };
+            return if may_read && !self.unkept {
+                end.poll_readable(cx)
+            } else {
+                Poll::Pending
+            };
         }
         let Poll::Ready(opening) = source.kind.poll_open(cx) else {
             return Poll::Pending;
@@ -134,6 +139,17 @@ impl RelayedRoute {
         let subject = Subject::Endpoint(self.spec.name.clone(), destination.name.clone());
         let opens = destination.opens;
         self.event(subject, EventDetail::EndpointOpened { opens });
+    }
+
+    /// A staging pipe has come into the store.
+    fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(tee) = &mut self.tee else {
+            self.unkept = false;
+            return Poll::Pending;
+        };
+        let polled = tee.poll_kept(cx);
+        self.unkept &= polled.is_pending();
+        polled
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {

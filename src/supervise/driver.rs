@@ -16,11 +16,12 @@ use super::cgroups::Cgroups;
 use super::identity::Lookup;
 use super::life::{Life, Refusal};
 use super::log::Packing;
+use super::pipes::Pipes;
 use super::remains::Remains;
 use super::shown::snapshot_of;
 use super::streams::Streams;
 use super::wake::Wake;
-use super::{Command, Notice, Wiring};
+use super::{Command, Means, Notice, Wiring};
 use crate::decide::process::{Action, Event, Facts, Process, State};
 use crate::decide::restart::Jitter;
 use crate::model::{self, EventDetail, Exit, Moment, ProcessId, ProcessSnapshot, ProcessSpec, Stream, Subject};
@@ -50,6 +51,8 @@ pub(super) struct Driver {
     pub(super) streams: Streams,
     /// For a life that has not begun yet: as whom.
     pub(super) lookup: Option<Lookup>,
+    /// The same: those that are on their way into the store.
+    pub(super) pipes: Option<Pipes>,
     /// The life that is not reaped.
     pub(super) life: Option<Life>,
     pub(super) remains: Remains,
@@ -73,34 +76,29 @@ pub(super) fn answer<T>(reply: oneshot::Sender<T>, value: T) {
 }
 
 impl Driver {
-    pub(super) fn new(
-        spec: Arc<ProcessSpec>,
-        id: ProcessId,
-        wiring: Wiring,
-        notices: mpsc::UnboundedSender<Notice>,
-        cgroups: Option<Rc<Cgroups>>,
-    ) -> Driver {
+    pub(super) fn new(spec: Arc<ProcessSpec>, id: ProcessId, wiring: Wiring, means: &Means) -> Driver {
         let machine = Process::default();
         let snapshot = Rc::new(RefCell::new(snapshot_of(&machine, &id, None)));
         Driver {
             waits: wiring.waits,
-            streams: Streams::new(&spec, wiring),
+            streams: Streams::new(&spec, wiring, (means.store.clone(), id.clone())),
             remains: Remains::new(id.clone()),
             spec,
             next_spec: None,
             routed: watch::Sender::new(Vec::new()),
             id,
-            notices,
+            notices: means.notices.clone(),
             snapshot,
             machine,
             lookup: None,
+            pipes: None,
             life: None,
             readers: JoinSet::new(),
             packing: watch::Sender::new(None),
             overdue: mpsc::unbounded_channel(),
             look: (Moment(0), FIRST_LOOK),
             hurry: watch::Sender::new(None),
-            cgroups,
+            cgroups: means.cgroups.clone(),
             leaf: Rc::default(),
         }
     }
@@ -126,7 +124,11 @@ impl Driver {
                 }
                 Wake::Identified(life, found) => {
                     let event = self.identified(life, found);
-                    self.take(event);
+                    event.map(|event| self.take(event));
+                }
+                Wake::Stored => {
+                    let event = self.stored();
+                    event.map(|event| self.take(event));
                 }
                 Wake::Said(status) => self.said(status),
                 Wake::Heard(heard) => {
@@ -177,7 +179,7 @@ impl Driver {
             Command::BeginShutdown => {
                 self.begin_shutdown();
                 self.take(Event::BeginShutdown);
-                if let Some(event) = self.give_up_lookup() {
+                if let Some(event) = self.give_up_unborn() {
                     self.take(event);
                 }
             }
@@ -257,11 +259,11 @@ impl Driver {
                 self.signal_groups(self.spec.stop_signal.number);
                 // A stopped process would not see the signal before it is continued.
                 self.signal_groups(libc::SIGCONT);
-                return self.give_up_lookup();
+                return self.give_up_unborn();
             }
             Action::Kill => {
                 self.signal_groups(libc::SIGKILL);
-                return self.give_up_lookup();
+                return self.give_up_unborn();
             }
             Action::Abort => {
                 if let Some(life) = &self.life {

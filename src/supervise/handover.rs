@@ -131,7 +131,12 @@ impl Driver {
                 .unwrap_or_default(),
         );
         self.remains = Remains::again(self.id.clone(), written.remains, &mut parcel)?;
-        self.streams = Streams::again(&self.spec, wiring, written.inputs, &mut parcel)?;
+        self.streams = Streams::again(
+            &self.spec,
+            wiring,
+            self.streams.keeping(),
+            (written.inputs, &mut parcel),
+        )?;
         if let Some(watchdog) = written.watchdog {
             let mut present = ProcessSpec::clone(&self.spec);
             present.watchdog = watchdog.every;
@@ -150,7 +155,7 @@ impl Driver {
             since: written.since,
             ..snapshot_of(&self.machine, &self.id, says)
         });
-        // One that is not forked waits for a look-up, and for nothing else.
+        // One that is not forked waits for a look-up, or for its pipes, and begins that again.
         let unborn = self.machine.life().filter(|life| life.pid.is_none());
         Ok(unborn.map(|_| self.machine.lives))
     }
@@ -167,6 +172,6 @@ impl Driver {
             Ok(None) => self.identified(life, Found::Ok(Identity::default())),
             Err(error) => self.not_looked_up(life, &error),
         };
-        self.take(event);
+        event.map(|event| self.take(event));
     }
 }

@@ -11,11 +11,13 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
+use super::Notice;
 use super::driver::Driver;
 use super::ear::Ear;
 use super::environment::environment;
 use super::identity::{Found, Lookup};
-use super::{Notice, streams::Ends};
+use super::pipes::Pipes;
+use super::streams::{Ends, Lending};
 use crate::decide::process::Event;
 use crate::model::{Moment, ProcessId};
 use crate::sys::cgroup::Leaf;
@@ -52,7 +54,7 @@ pub(super) struct Refusal {
 }
 
 /// Why there is no child.
-struct Trouble {
+pub(super) struct Trouble {
     text: String,
     transient: bool,
 }
@@ -121,66 +123,86 @@ impl Driver {
             self.spec = spec;
         }
         match Lookup::begin(number, &self.spec) {
-            Ok(None) => Some(self.spawned(number, |driver| driver.try_spawn(number, Identity::default()))),
+            Ok(None) => self.spawned(number, |driver| driver.prepare(number, Identity::default())),
             Ok(lookup) => {
                 self.lookup = lookup;
                 None
             }
-            Err(error) => Some(self.not_looked_up(number, &error)),
+            Err(error) => self.not_looked_up(number, &error),
         }
     }
 
-    pub(super) fn not_looked_up(&mut self, number: u64, error: &io::Error) -> Event {
+    pub(super) fn not_looked_up(&mut self, number: u64, error: &io::Error) -> Option<Event> {
         self.spawned(number, |_| {
             Err(Trouble::passing("start a thread that looks up its user", error))
         })
     }
 
     /// The look-up for a life is over.
-    pub(super) fn identified(&mut self, number: u64, found: Found) -> Event {
+    pub(super) fn identified(&mut self, number: u64, found: Found) -> Option<Event> {
         self.lookup = None;
         self.spawned(number, |driver| {
             let identity = found.map_err(|error| Trouble {
                 text: error.to_string(),
                 transient: error.is_transient(),
             })?;
-            driver.try_spawn(number, identity)
+            driver.prepare(number, identity)
         })
     }
 
-    /// A life that waits for its look-up is told to stop: it does not begin.
-    pub(super) fn give_up_lookup(&mut self) -> Option<Event> {
-        let lookup = self.lookup.take()?;
+    /// A life that waits before its fork is told to stop: it does not begin.
+    pub(super) fn give_up_unborn(&mut self) -> Option<Event> {
+        let (looked_up, made) = (self.lookup.take(), self.pipes.take());
+        let (life, what) = match (looked_up, made) {
+            (Some(lookup), _) => (lookup.life, "its user or group was still being looked up"),
+            (None, Some(pipes)) => (pipes.life, "the service manager did not keep its pipes yet"),
+            (None, None) => return None,
+        };
         Some(Event::NotSpawned {
-            life: lookup.life,
-            text: "it was stopped before it began: its user or group was still being looked up".to_owned(),
+            life,
+            text: format!("it was stopped before it began: {what}"),
             transient: true,
         })
     }
 
-    fn spawned(&mut self, life: u64, spawn: impl FnOnce(&mut Driver) -> Result<i32, Trouble>) -> Event {
+    /// `None`: it goes on later.
+    pub(super) fn spawned(
+        &mut self,
+        life: u64,
+        spawn: impl FnOnce(&mut Driver) -> Result<Option<i32>, Trouble>,
+    ) -> Option<Event> {
         match spawn(self) {
-            Ok(pid) => Event::Spawned { life, pid },
+            Ok(pid) => pid.map(|pid| Event::Spawned { life, pid }),
             Err(Trouble { text, transient }) => {
                 tracing::warn!(process = %self.id, "process:{}: {text}", self.id);
-                Event::NotSpawned { life, text, transient }
+                Some(Event::NotSpawned { life, text, transient })
             }
         }
     }
 
-    fn try_spawn(&mut self, number: u64, identity: Identity) -> Result<i32, Trouble> {
-        let owner = identity.uid();
-        let (mut ear, telling) =
-            Ear::open(&self.spec, owner).map_err(|error| Trouble::passing("make what it notifies by", &error))?;
-        let plan = self.plan(identity, telling.address.as_deref())?;
+    /// Makes the pipes. `None`: they are on their way into the store, and [`Driver::stored`] goes on.
+    fn prepare(&mut self, number: u64, identity: Identity) -> Result<Option<i32>, Trouble> {
         self.streams.renew_spent();
         if !self.remains.is_empty() {
             self.remains.kill_holders(&self.streams.kept_pipes());
         }
-        let Ends { mut child, lend, log } = self
+        let ends = self
             .streams
-            .open(owner)
+            .open(identity.uid())
             .map_err(|error| Trouble::passing("make its pipes", &error))?;
+        if self.streams.are_kept() {
+            self.pipes = Some(Pipes::new(number, identity, ends));
+            return Ok(None);
+        }
+        self.fork(number, identity, ends).map(Some)
+    }
+
+    pub(super) fn fork(&mut self, number: u64, identity: Identity, ends: Ends) -> Result<i32, Trouble> {
+        let owner = identity.uid();
+        let (mut ear, telling) =
+            Ear::open(&self.spec, owner).map_err(|error| Trouble::passing("make what it notifies by", &error))?;
+        let plan = self.plan(identity, telling.address.as_deref())?;
+        let Ends { mut child, lend, log } = ends;
         child.extend(telling.end);
         let given: Vec<_> = child.iter().map(|(number, end)| (*number, end.as_fd())).collect();
         let leaf = self.cgroups.as_ref().and_then(|cgroups| cgroups.leaf(&self.id, number));
@@ -199,12 +221,13 @@ impl Driver {
         // Nothing can fail from here on.
         drop(child);
         let (deadline, watched) = watch::channel(None);
-        for (stream, end) in self.streams.lend(number).into_iter().chain(lend) {
+        for Lending { stream, end, kept } in self.streams.lend(number).into_iter().chain(lend) {
             self.notify(Notice::Lend {
                 process: self.id.clone(),
                 stream,
                 life: number,
                 end,
+                deposit: kept.into_deposit(),
             });
         }
         for (stream, end) in log {

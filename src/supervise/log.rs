@@ -158,6 +158,7 @@ impl Reader {
             stream,
             life,
             end,
+            deposit: None,
         });
     }
 

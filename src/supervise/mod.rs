@@ -15,6 +15,7 @@ mod life;
 mod lines;
 mod log;
 mod orphans;
+mod pipes;
 mod remains;
 mod respec;
 mod shown;
@@ -36,6 +37,7 @@ pub use orphans::Orphans;
 use driver::Driver;
 
 use crate::model::{Event, Moment, ProcessId, ProcessSnapshot, ProcessSpec, ProcessState, Stream};
+use crate::store::{Deposit, Store};
 use crate::sys::cgroup::{Leaf, Usage};
 use crate::sys::orphans::Orphan;
 use crate::sys::parcel::{Packed, Unpacked};
@@ -50,6 +52,17 @@ pub struct Wiring {
     pub outputs: Vec<Stream>,
     /// With `autostart`: it waits for [`Command::Proceed`] before its first life.
     pub waits: bool,
+}
+
+/// What all processes have together.
+#[derive(Clone, Debug)]
+pub struct Means {
+    /// What they tell.
+    pub notices: mpsc::UnboundedSender<Notice>,
+    /// Where there are some.
+    pub cgroups: Option<Rc<Cgroups>>,
+    /// What outlives the daemon.
+    pub store: Store,
 }
 
 /// What a process is told. None of these waits for anything.
@@ -151,6 +164,8 @@ pub enum Notice {
         life: u64,
         /// The write end of an input, the read end of an output.
         end: OwnedFd,
+        /// Of an output: it outlives the daemon by this.
+        deposit: Option<Deposit>,
     },
     /// A life is over and reaped (also one that could not be executed).
     Exited {
@@ -236,14 +251,8 @@ impl Handle {
 
 /// Supervises a process from now on, in a task of its own; with `autostart` it is `waiting`, and starts as soon as that
 /// task runs or as it is told to. Must be called within a `LocalSet`.
-pub fn start(
-    spec: Arc<ProcessSpec>,
-    id: ProcessId,
-    wiring: Wiring,
-    notices: mpsc::UnboundedSender<Notice>,
-    cgroups: Option<Rc<Cgroups>>,
-) -> Handle {
-    let mut driver = Driver::new(spec, id, wiring, notices, cgroups);
+pub fn start(spec: Arc<ProcessSpec>, id: ProcessId, wiring: Wiring, means: &Means) -> Handle {
+    let mut driver = Driver::new(spec, id, wiring, means);
     driver.begin();
     drive(driver, None)
 }
@@ -262,11 +271,10 @@ pub fn restore(
     spec: Arc<ProcessSpec>,
     id: ProcessId,
     wiring: Wiring,
-    notices: mpsc::UnboundedSender<Notice>,
-    cgroups: Option<Rc<Cgroups>>,
+    means: &Means,
     packed: Unpacked,
 ) -> io::Result<Handle> {
-    let mut driver = Driver::new(spec, id, wiring.clone(), notices, cgroups);
+    let mut driver = Driver::new(spec, id, wiring.clone(), means);
     let lookup = driver.again(wiring, packed)?;
     Ok(drive(driver, lookup))
 }

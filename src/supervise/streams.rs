@@ -3,9 +3,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::task::{Context, Poll};
+
+use nix::fcntl::OFlag;
 
 use super::Wiring;
-use crate::model::{OutputPolicy, ProcessSpec, Stream};
+use crate::model::{OutputPolicy, ProcessId, ProcessSpec, Stream};
+use crate::store::{Kept, Meaning, Store};
 use crate::sys::{pipe, process};
 
 mod handover;
@@ -23,6 +27,8 @@ struct Input {
     spare: Option<OwnedFd>,
     /// Its write end, until it is lent.
     to_lend: Option<OwnedFd>,
+    /// The spare read end outlives the daemon, and by it the pipe with what stands in it.
+    kept: Kept,
 }
 
 /// All of them.
@@ -31,6 +37,16 @@ pub(super) struct Streams {
     inputs: Vec<Input>,
     outputs: Vec<Stream>,
     logged: Vec<Stream>,
+    /// What outlives the daemon, and whose it is.
+    keeping: (Store, ProcessId),
+}
+
+/// An end for a route.
+pub(super) struct Lending {
+    pub(super) stream: Stream,
+    pub(super) end: OwnedFd,
+    /// Of an output.
+    pub(super) kept: Kept,
 }
 
 /// The ends for one life.
@@ -39,36 +55,50 @@ pub(super) struct Ends {
     /// By their number in the child; to be dropped once it is forked.
     pub(super) child: Vec<(i32, OwnedFd)>,
     /// Read ends for routes.
-    pub(super) lend: Vec<(Stream, OwnedFd)>,
+    pub(super) lend: Vec<Lending>,
     /// Read ends for the log.
     pub(super) log: Vec<(Stream, OwnedFd)>,
 }
 
 impl Streams {
-    pub(super) fn new(spec: &ProcessSpec, wiring: Wiring) -> Streams {
+    pub(super) fn new(spec: &ProcessSpec, wiring: Wiring, keeping: (Store, ProcessId)) -> Streams {
         let policies = [(Stream::Stdout, spec.stdout), (Stream::Stderr, spec.stderr)];
         let logged = policies
             .into_iter()
             .filter(|(stream, policy)| *policy == OutputPolicy::Log && !wiring.outputs.contains(stream))
             .map(|(stream, _)| stream);
-        let input = |stream: &Stream| Input {
-            stream: *stream,
-            lent: 0,
-            ended: false,
-            spare: None,
-            to_lend: None,
-        };
+        let input = |stream: &Stream| Input::new(*stream, &keeping);
         Streams {
             keep: spec.keep_stdin,
             inputs: wiring.inputs.iter().map(input).collect(),
             logged: logged.collect(),
             outputs: wiring.outputs,
+            keeping,
         }
+    }
+
+    /// What outlives the daemon, and whose it is.
+    pub(super) fn keeping(&self) -> (Store, ProcessId) {
+        self.keeping.clone()
+    }
+
+    /// Whether pipes have to be in the store before they are used.
+    pub(super) fn are_kept(&self) -> bool {
+        self.keeping.0.is_there()
+    }
+
+    /// Ready when all kept inputs are.
+    pub(super) fn poll_stored(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut ready = true;
+        for input in &mut self.inputs {
+            ready &= input.kept.poll(cx).is_ready();
+        }
+        if ready { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Other streams from the next life on; of the life that runs, those that it has.
     pub(super) fn rewire(&mut self, spec: &ProcessSpec, wiring: Wiring) {
-        let mut fresh = Streams::new(spec, wiring);
+        let mut fresh = Streams::new(spec, wiring, self.keeping());
         for input in &mut fresh.inputs {
             if let Some(place) = self.inputs.iter().position(|old| old.stream == input.stream) {
                 *input = self.inputs.swap_remove(place);
@@ -87,13 +117,17 @@ impl Streams {
     pub(super) fn open(&mut self, owner: Option<u32>) -> io::Result<Ends> {
         let mut ends = Ends::default();
         for input in &mut self.inputs {
-            let reader = input.open(self.keep)?;
+            let reader = input.open(self.keep, &self.keeping)?;
             ends.child.push((input.stream.number(), reader));
         }
         for stream in &self.outputs {
             let (reader, writer) = process::output_pipe()?;
             ends.child.push((stream.number(), writer));
-            ends.lend.push((*stream, reader));
+            let (store, id) = &self.keeping;
+            let meaning = Meaning::Output(id.clone(), *stream);
+            let kept = Kept::put(store, meaning, &[reader.as_fd()]);
+            let (stream, end) = (*stream, reader);
+            ends.lend.push(Lending { stream, end, kept });
         }
         for stream in &self.logged {
             let (reader, writer) = process::output_pipe()?;
@@ -116,11 +150,12 @@ impl Streams {
     }
 
     /// The write ends that are to be lent with this life.
-    pub(super) fn lend(&mut self, life: u64) -> Vec<(Stream, OwnedFd)> {
+    pub(super) fn lend(&mut self, life: u64) -> Vec<Lending> {
         let lend = |input: &mut Input| {
             let end = input.to_lend.take()?;
             input.lent = life;
-            Some((input.stream, end))
+            let (stream, kept) = (input.stream, Kept::No);
+            Some(Lending { stream, end, kept })
         };
         self.inputs.iter_mut().filter_map(lend).collect()
     }
@@ -158,6 +193,7 @@ impl Streams {
         for input in &mut self.inputs {
             input.spare = None;
             input.to_lend = None;
+            input.kept = Kept::No;
         }
     }
 
@@ -170,13 +206,44 @@ impl Streams {
 }
 
 impl Input {
+    /// With the pipe that a dead life of the daemon has left, if there is one: what the dead consumer had not read goes to the
+    /// next.
+    fn new(stream: Stream, (store, id): &(Store, ProcessId)) -> Input {
+        let mut input = Input {
+            stream,
+            lent: 0,
+            ended: false,
+            spare: None,
+            to_lend: None,
+            kept: Kept::No,
+        };
+        let claimed = store.claim(&Meaning::Input(id.clone(), stream)).pop();
+        if let Some((spare, deposit)) = claimed.and_then(|mut left| Some((left.ends.pop()?, left.deposit))) {
+            match pipe::reopen(&spare, OFlag::O_WRONLY | OFlag::O_NONBLOCK) {
+                Ok(writer) => {
+                    (input.spare, input.to_lend) = (Some(spare), Some(writer));
+                    input.kept = Kept::Yes(deposit);
+                }
+                Err(error) => {
+                    let unread = pipe::unread(&spare);
+                    tracing::warn!(
+                        process = %id,
+                        "process:{id}: {unread} bytes that its {stream} had not read are lost: the pipe cannot be opened: {error}"
+                    );
+                }
+            }
+        }
+        input
+    }
+
     /// The child's end for the next life.
-    fn open(&mut self, keep: bool) -> io::Result<OwnedFd> {
+    fn open(&mut self, keep: bool, (store, id): &(Store, ProcessId)) -> io::Result<OwnedFd> {
         if let Some(spare) = &self.spare {
             let fresh = process::fresh_reader(spare.as_fd());
             if !keep {
                 // It is kept no longer than for this life.
                 self.spare = None;
+                self.kept = Kept::No;
             }
             return fresh;
         }
@@ -187,6 +254,7 @@ impl Input {
             return Ok(reader);
         }
         let fresh = process::fresh_reader(reader.as_fd());
+        self.kept = Kept::put(store, Meaning::Input(id.clone(), self.stream), &[reader.as_fd()]);
         self.spare = Some(reader);
         fresh
     }

@@ -1,5 +1,6 @@
 //! What a driver waits for. Every wait can be dropped at any time without losing anything.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -10,6 +11,8 @@ use super::Command;
 use super::driver::Driver;
 use super::ear::{Ear, Heard};
 use super::identity::{Found, Lookup};
+use super::pipes::Pipes;
+use super::streams::Streams;
 use crate::model::{Exit, Moment};
 use crate::sys::clock;
 use crate::sys::process::{Attempt, Child, Status, read_status};
@@ -20,6 +23,8 @@ pub(super) enum Wake {
     Command(Option<Command>),
     /// As whom a life is to run.
     Identified(u64, Found),
+    /// The pipes of a life are in the store.
+    Stored,
     /// The new child has become its program or says why not.
     Said(Status),
     /// The new child has told something by which it may be ready.
@@ -48,6 +53,7 @@ impl Driver {
         tokio::select! {
             Some(command) = received(inbox) => Wake::Command(command),
             Some((life, found)) = identified(self.lookup.as_mut()) => Wake::Identified(life, found),
+            Some(()) = stored(self.pipes.as_mut(), &mut self.streams) => Wake::Stored,
             Some(status) = said(status) => Wake::Said(status),
             Some(heard) = heard(ear) => Wake::Heard(heard),
             Some(exit) = exited(child) => Wake::Exited(exit),
@@ -68,6 +74,12 @@ async fn identified(lookup: Option<&mut Lookup>) -> Option<(u64, Found)> {
     let lookup = lookup?;
     let found = lookup.found().await;
     Some((lookup.life, found))
+}
+
+async fn stored(pipes: Option<&mut Pipes>, streams: &mut Streams) -> Option<()> {
+    let pipes = pipes?;
+    poll_fn(|cx| pipes.poll_stored(streams, cx)).await;
+    Some(())
 }
 
 async fn reached(moment: Option<Moment>) -> Option<()> {

@@ -16,4 +16,5 @@ pub mod pipe;
 pub mod poll;
 pub mod process;
 pub mod reactor;
+pub mod shared;
 pub mod watch;

@@ -17,7 +17,7 @@ pub use chunk::Chunk;
 pub use end::{ReadEnd, Took, WriteEnd, Wrote};
 pub use queue::{Queue, SLICES};
 pub use splice::{Moved, splice};
-pub use tee::{SavedLane, Tee, TeeMoved};
+pub use tee::{SavedTee, Tee, TeeMoved};
 
 /// The most that one read takes from a source, in bytes: a pipe's default capacity.
 pub const CHUNK: usize = 64 * 1024;

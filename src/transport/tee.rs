@@ -10,14 +10,21 @@
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::end::{ReadEnd, WriteEnd};
 use super::splice::{Call, Moved, call};
+use crate::model::Name;
+use crate::store::{Kept, Store};
 use crate::sys::parcel::{Parcel, Slot, Unpacking};
 use crate::sys::pipe;
+
+mod keeping;
+
+use keeping::{Keeping, SavedKeeping};
 
 /// The smallest and largest staging pipes that are asked for.
 const CAPACITY: std::ops::RangeInclusive<u64> = 4096..=1024 * 1024;
@@ -33,6 +40,8 @@ pub enum TeeMoved {
     End,
     /// This destination's staging pipe is not empty: flush it first.
     Busy(usize),
+    /// A staging pipe is not in the store yet (`poll_kept`).
+    Unkept,
     /// tee(2) or splice(2) does not work here, or there is no pipe to be had. Nothing has left the source. The round goes
     /// on with the next call, unless it is abandoned.
     Refused(Errno),
@@ -45,6 +54,8 @@ pub struct Tee {
     /// Of the round that has begun and is not over. Weak: a source is closed by whoever drops it, with a round or not.
     source: Option<Weak<OwnedFd>>,
     calls: Calls,
+    /// By which the pipes outlive the daemon.
+    keeping: Option<Keeping>,
 }
 
 /// One destination's.
@@ -65,6 +76,7 @@ struct Staging {
     /// Behind them stand so many that the source has still: this lane's part of a pending round, or what is too much of
     /// one that was over with less. Such a pipe is not used again.
     ahead: u64,
+    kept: Kept,
 }
 
 /// The system calls; tests have others.
@@ -95,7 +107,46 @@ impl Tee {
             lanes: capacities.into_iter().map(lane).collect(),
             source: None,
             calls: Calls::KERNEL,
+            keeping: None,
         }
+    }
+
+    /// With pipes that outlive the daemon, where there is a store; `lanes`: the destinations, as shown. What a dead life has
+    /// left in them is the first to be flushed.
+    #[must_use]
+    pub fn kept(mut self, store: &Store, route: &Name, lanes: Vec<String>) -> Tee {
+        self.keeping = Keeping::new(store, route, lanes);
+        if let Some(keeping) = &mut self.keeping {
+            for (lane, left) in std::iter::zip(&mut self.lanes, keeping.claim()) {
+                lane.staging = left;
+            }
+        }
+        self
+    }
+
+    /// Ready when a staging pipe that was waited for is in the store.
+    pub fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut ready = self.keeping.as_mut().is_some_and(|keeping| keeping.poll(cx).is_ready());
+        for staging in self.lanes.iter_mut().filter_map(|lane| lane.staging.as_mut()) {
+            ready |= staging.kept.poll_come(cx).is_ready();
+        }
+        if ready { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Makes the pipes that are not there; false when some are not in the store yet.
+    fn open(&mut self, members: &[usize]) -> io::Result<bool> {
+        let mut kept = true;
+        for i in members {
+            let lane = &mut self.lanes[*i];
+            let is_new = lane.open()?;
+            if let (Some(keeping), Some(staging)) = (&self.keeping, &mut lane.staging) {
+                if is_new {
+                    keeping.keep(*i, staging);
+                }
+                kept &= !staging.kept.is_coming();
+            }
+        }
+        Ok(kept && !self.keeping.as_ref().is_some_and(Keeping::is_coming))
     }
 
     /// Brings at most `most` bytes of the source into the staging pipe of each destination that `takes` bytes, or goes
@@ -111,6 +162,11 @@ impl Tee {
         }
         if most == 0 {
             return TeeMoved::Nothing;
+        }
+        match self.open(&members) {
+            Ok(true) => {}
+            Ok(false) => return TeeMoved::Unkept,
+            Err(error) => return TeeMoved::Refused(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)),
         }
         match self.advance(from, most, &members) {
             Moved::Bytes(count) => {
@@ -142,8 +198,16 @@ impl Tee {
     /// Gives a pending round up. Nothing of it was accepted, and the source has it all.
     pub fn abandon(&mut self) {
         self.source = None;
-        for lane in &mut self.lanes {
-            lane.drop_if_spoilt();
+        for i in 0..self.lanes.len() {
+            if let (Some(keeping), ahead @ 1..) = (&self.keeping, self.ahead(i)) {
+                keeping.note_ahead(i, ahead);
+            }
+        }
+        if let Some(keeping) = &self.keeping {
+            keeping.end_round();
+        }
+        for i in 0..self.lanes.len() {
+            self.drop_if_spoilt(i);
         }
     }
 
@@ -168,7 +232,7 @@ impl Tee {
         });
         match moved {
             Ok(Some(Moved::Bytes(count))) => {
-                lane.took(count);
+                self.flushed(i, count);
                 Moved::Bytes(count)
             }
             // Empty, against our count: this does not get better.
@@ -193,26 +257,39 @@ impl Tee {
                 Err(error) => return Err(crate::sys::errno::io(error)),
             }
         };
-        lane.took(count);
+        self.flushed(i, count);
         Ok(count)
     }
 
     /// The staging pipes, for the daemon's next life. To be called when no round is pending.
-    pub fn pack(&self, parcel: &mut Parcel) -> io::Result<Vec<Option<SavedLane>>> {
+    pub fn pack(&self, parcel: &mut Parcel) -> io::Result<SavedTee> {
+        let keeping = self.keeping.as_ref().map(|keeping| keeping.pack(parcel)).transpose()?;
         let lane = |lane: &Lane| lane.staging.as_ref().map(|staging| staging.pack(parcel)).transpose();
-        self.lanes.iter().map(lane).collect()
+        let lanes = self.lanes.iter().map(lane).collect::<io::Result<_>>()?;
+        Ok(SavedTee { lanes, keeping })
     }
 
     /// Takes the staging pipes back.
-    pub fn unpack(&mut self, saved: Vec<Option<SavedLane>>, parcel: &mut Unpacking) -> io::Result<()> {
-        for (lane, saved) in std::iter::zip(&mut self.lanes, saved) {
-            lane.staging = saved.map(|saved| Staging::unpack(&saved, parcel)).transpose()?;
+    pub fn unpack(&mut self, saved: SavedTee, parcel: &mut Unpacking) -> io::Result<()> {
+        if let (Some(keeping), Some(saved)) = (&mut self.keeping, &saved.keeping) {
+            keeping.unpack(saved, parcel)?;
+        }
+        for (i, saved) in saved.lanes.into_iter().enumerate().take(self.lanes.len()) {
+            let Some(saved) = saved else { continue };
+            let mut staging = Staging::unpack(&saved, parcel)?;
+            if let Some(keeping) = &self.keeping {
+                keeping.again(i, saved.deposit, &mut staging);
+            }
+            self.lanes[i].staging = Some(staging);
         }
         Ok(())
     }
 
     /// A destination has ended: drops its staging pipe, and tells how many accepted bytes stood there.
     pub fn clear(&mut self, i: usize) -> u64 {
+        if let Some(keeping) = &self.keeping {
+            keeping.forget(i);
+        }
         self.lanes[i].staging.take().map_or(0, |staging| staging.bytes)
     }
 
@@ -226,6 +303,9 @@ impl Tee {
         let Some(last) = lacking.pop() else {
             return Moved::Nothing;
         };
+        if let Some(keeping) = &self.keeping {
+            keeping.begin_round(last);
+        }
         let staged = members.iter().map(|i| self.ahead(*i)).filter(|ahead| *ahead > 0);
         let mut share = staged.min().map_or(most, |staged| {
             usize::try_from(staged).map_or(most, |staged| staged.min(most))
@@ -247,10 +327,11 @@ impl Tee {
         if members.iter().all(|i| self.ahead(*i) > 0)
             && let Some(largest) = members.iter().max_by_key(|i| self.capacity(**i))
         {
-            self.lanes[*largest].staging = None;
-        }
-        for i in members {
-            self.lanes[*i].open()?;
+            self.clear(*largest);
+            if !self.open(members)? {
+                // It is used before it is kept: a round that somebody has left in the middle does not wait for that.
+                tracing::debug!("a staging pipe is used before the service manager keeps it");
+            }
         }
         let mut lacking: Vec<usize> = members.iter().copied().filter(|i| self.ahead(*i) == 0).collect();
         lacking.sort_by_key(|i| self.capacity(*i));
@@ -274,7 +355,7 @@ impl Tee {
             }
             Ok(Some(moved)) => {
                 if moved == Moved::Full {
-                    lane.staging = None;
+                    self.clear(i);
                 }
                 moved
             }
@@ -289,10 +370,29 @@ impl Tee {
             if let Some(staging) = &mut self.lanes[*i].staging {
                 staging.bytes = count;
                 staging.ahead = staging.ahead.saturating_sub(count);
+                if let Some(keeping) = &self.keeping {
+                    keeping.note_ahead(*i, staging.ahead);
+                }
             }
         }
         // Who left in the middle has a part of it.
         self.abandon();
+    }
+
+    /// So many bytes have left a staging pipe.
+    fn flushed(&mut self, i: usize, count: usize) {
+        if let Some(staging) = &mut self.lanes[i].staging {
+            staging.bytes = staging.bytes.saturating_sub(count as u64);
+        }
+        self.drop_if_spoilt(i);
+    }
+
+    /// A pipe that holds only what was not accepted: its next bytes would come behind that.
+    fn drop_if_spoilt(&mut self, i: usize) {
+        let is_spoilt = |staging: &Staging| staging.bytes == 0 && staging.ahead > 0;
+        if self.lanes[i].staging.as_ref().is_some_and(is_spoilt) {
+            self.clear(i);
+        }
     }
 
     fn ahead(&self, i: usize) -> u64 {
@@ -312,6 +412,16 @@ pub struct SavedLane {
     capacity: u64,
     bytes: u64,
     ahead: u64,
+    #[serde(default)]
+    deposit: Option<u64>,
+}
+
+/// All staging pipes on their way to the daemon's next life.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SavedTee {
+    lanes: Vec<Option<SavedLane>>,
+    #[serde(default)]
+    keeping: Option<SavedKeeping>,
 }
 
 impl Staging {
@@ -322,6 +432,7 @@ impl Staging {
             capacity: self.capacity,
             bytes: self.bytes,
             ahead: self.ahead,
+            deposit: self.number(),
         })
     }
 
@@ -332,14 +443,16 @@ impl Staging {
             capacity: saved.capacity,
             bytes: saved.bytes,
             ahead: saved.ahead,
+            kept: Kept::No,
         })
     }
 }
 
 impl Lane {
-    fn open(&mut self) -> io::Result<()> {
+    /// Whether it is new.
+    fn open(&mut self) -> io::Result<bool> {
         if self.staging.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         let (read, write) = pipe::pair()?;
         pipe::set_nonblocking(&read, true)?;
@@ -355,20 +468,9 @@ impl Lane {
             capacity,
             bytes: 0,
             ahead: 0,
+            kept: Kept::No,
         });
-        Ok(())
-    }
-
-    fn took(&mut self, count: usize) {
-        if let Some(staging) = &mut self.staging {
-            staging.bytes = staging.bytes.saturating_sub(count as u64);
-        }
-        self.drop_if_spoilt();
-    }
-
-    /// A pipe that holds only what was not accepted: its next bytes would come behind that.
-    fn drop_if_spoilt(&mut self) {
-        self.staging.take_if(|staging| staging.bytes == 0 && staging.ahead > 0);
+        Ok(true)
     }
 }
 

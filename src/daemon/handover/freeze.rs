@@ -132,7 +132,7 @@ impl Daemon {
     async fn heard_all_of_processes(&self) {
         let (heard, all) = oneshot::channel();
         // Nobody hears them any more only when the daemon ends.
-        let _ = self.means.notices.send(Notice::Marker(heard));
+        let _ = self.means.supervise.notices.send(Notice::Marker(heard));
         let _ = all.await;
     }
 

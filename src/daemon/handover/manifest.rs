@@ -53,6 +53,9 @@ pub struct Manifest {
     pub made: Option<Made>,
     /// Who may use it, by numbers that were looked up once.
     pub access: Access,
+    /// The journal of the descriptor store, and the number of the next deposit.
+    #[serde(default)]
+    pub kept: Option<(RawFd, u64)>,
     /// Who is to be answered.
     pub callers: Vec<SavedCaller>,
     /// What routes have told and nobody has heard.

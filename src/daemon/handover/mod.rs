@@ -24,6 +24,7 @@ pub use resume::{Inherited, Running};
 use super::signals::{self, Unheard};
 use super::state::Daemon;
 use super::stderr::Lines;
+use super::store;
 use crate::control::{Access, Caller, Error, Hold, Made};
 use crate::endpoint::Side;
 use crate::relay::Report;
@@ -53,6 +54,8 @@ pub struct Estate {
     pub made: Option<Made>,
     /// Who may use it.
     pub access: Access,
+    /// By which the store is asked for its journal, where there is one.
+    pub store: Option<mpsc::UnboundedSender<store::Asked>>,
     /// By which the control server is brought to rest.
     pub holds: mpsc::Sender<Hold>,
     /// What was logged is written before there is another program.
@@ -96,10 +99,11 @@ async fn attempt(
         let _ = resting.await;
     }
     let frozen = Frozen::all(daemon).await.map_err(refused)?;
+    let kept = journal(estate).await.map_err(refused)?;
     let failed = |error: io::Error| refused(format!("cannot execute {}: {error}", estate.program.display()));
     // Without an await from here on: nobody else on this thread has a word.
     signals::hold_back().map_err(failed)?;
-    let error = execute(daemon, estate, frozen, asked, latest);
+    let error = execute(daemon, estate, (frozen, kept), asked, latest);
     signals::let_come(&estate.blocked).map_err(failed)?;
     Err(error.map_or_else(failed, |never| match never {}))
 }
@@ -107,14 +111,29 @@ async fn attempt(
 /// What the next life would be given if it began now. Everything goes on.
 async fn outline(daemon: &Rc<Daemon>, estate: &Estate) -> Result<std::fs::File, String> {
     let frozen = Frozen::all(daemon).await?;
-    let written = draw_up(daemon, estate, frozen, &mut []).and_then(|(manifest, luggage, _)| manifest.write(&luggage));
+    let kept = journal(estate).await?;
+    let written =
+        draw_up(daemon, estate, (frozen, kept), &mut []).and_then(|(manifest, luggage, _)| manifest.write(&luggage));
     written.map_err(|error| format!("cannot write down what runs: {error}"))
+}
+
+/// The store's, with everything in it, and the number of the next deposit.
+async fn journal(estate: &Estate) -> Result<Option<(OwnedFd, u64)>, String> {
+    let Some(store) = &estate.store else { return Ok(None) };
+    let (reply, copy) = oneshot::channel();
+    // It ends with the daemon.
+    let _ = store.send(reply);
+    let copy = copy
+        .await
+        .unwrap_or_else(|_| Err(io::Error::other("the store has ended")));
+    let failed = |error| format!("cannot hand over what the service manager keeps: {error}");
+    copy.map(Some).map_err(failed)
 }
 
 fn execute(
     daemon: &Rc<Daemon>,
     estate: &Estate,
-    frozen: Frozen<'_>,
+    frozen: (Frozen<'_>, Option<(OwnedFd, u64)>),
     asked: &mut Vec<Request>,
     mut latest: impl FnMut() -> (Vec<Request>, bool),
 ) -> io::Result<Infallible> {
@@ -144,7 +163,7 @@ fn execute(
 fn draw_up<'d>(
     daemon: &Rc<Daemon>,
     estate: &Estate,
-    mut frozen: Frozen<'d>,
+    (mut frozen, kept): (Frozen<'d>, Option<(OwnedFd, u64)>),
     asked: &mut [Request],
 ) -> io::Result<(Manifest, Luggage, Frozen<'d>)> {
     let (plant, mut luggage) = (daemon.plant(), Luggage::default());
@@ -182,6 +201,7 @@ fn draw_up<'d>(
         listener: luggage.descriptor(estate.listener.try_clone()?),
         made: estate.made.clone(),
         access: estate.access.clone(),
+        kept: kept.map(|(journal, next)| (luggage.descriptor(journal), next)),
         callers,
         reports: daemon.unheard.borrow().iter().flatten().filter_map(saved).collect(),
         routes,

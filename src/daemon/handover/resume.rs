@@ -8,6 +8,7 @@ use super::check::config_of;
 use super::manifest::{Item, Manifest, SavedReport, Unloading};
 use crate::control::{Access, Caller, Made};
 use crate::daemon::state::Past;
+use crate::daemon::store;
 use crate::endpoint::Side;
 use crate::model::{Config, Name};
 use crate::relay::Report;
@@ -28,6 +29,8 @@ pub struct Inherited {
     pub socket: (OwnedFd, Option<Made>, Vec<Caller>),
     /// Who may use it.
     pub access: Access,
+    /// The descriptor store.
+    pub kept: Option<store::Copy>,
     /// What runs.
     pub running: Running,
 }
@@ -66,6 +69,11 @@ impl Inherited {
             let begun = from.bytes(caller.begun).map_err(wrong)?;
             callers.push(Caller { socket, begun });
         }
+        let kept = manifest.kept.map(|(journal, next)| {
+            let journal = from.descriptor(journal).map_err(wrong)?;
+            Ok::<_, String>(store::Copy { journal, next })
+        });
+        let kept = kept.transpose()?;
         let routes = items(std::mem::take(&mut manifest.routes), &mut from);
         let processes = items(std::mem::take(&mut manifest.processes), &mut from);
         let waits_anew = manifest.waits_anew.iter().filter_map(|(route, is_source)| {
@@ -87,6 +95,7 @@ impl Inherited {
             lock,
             socket: (listener, manifest.made, callers),
             access: manifest.access,
+            kept,
             running: Running {
                 past,
                 reports: manifest.reports.into_iter().map(report).collect(),

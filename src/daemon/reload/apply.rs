@@ -158,9 +158,8 @@ impl Reload<'_> {
 
     fn start(&self, id: &ProcessId) -> Option<Wait<'_>> {
         let spec = Arc::clone(self.specs.get(id)?);
-        let means = &self.daemon.means;
-        let (notices, cgroups) = (means.notices.clone(), means.cgroups.clone());
-        let process = supervise::start(spec, id.clone(), self.wiring_of(id), notices, cgroups);
+        let means = &self.daemon.means.supervise;
+        let process = supervise::start(spec, id.clone(), self.wiring_of(id), means);
         let process = Rc::new(process);
         let plant = self.daemon.plant();
         let mut processes = plant.processes.clone();

@@ -6,7 +6,7 @@
 //! reader itself, is open for a moment. fifo(7), inotify(7), poll(2).
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::place::{self, Retry, Sought};
 use crate::endpoint::ends::{Claim, Destination, DestinationOpening, OpenError, Surroundings};
 use crate::model::FifoSpec;
+use crate::store::{Claimed, Kept, Meaning};
 use crate::sys::fifo::{Found, Identity};
 use crate::sys::parcel::{self, Parcel, Slot, Unpacking};
 use crate::sys::watch::Watch;
@@ -31,6 +32,10 @@ pub struct FifoDestination {
     around: Surroundings,
     state: State,
     claim: Option<Claim>,
+    /// A write end of it outlives the daemon.
+    kept: Kept,
+    /// The end that a dead life of the daemon has left.
+    left: Option<Claimed>,
     watch: Option<Watch>,
     retry: Retry,
     told: bool,
@@ -40,6 +45,8 @@ pub struct FifoDestination {
 #[derive(Debug)]
 enum State {
     Unopened,
+    /// Somebody reads it, and it is not in the store yet.
+    Keeping(WriteEnd),
     /// The relay has the end.
     Lent,
     /// Nobody reads it. The write end, where one could be opened.
@@ -54,12 +61,15 @@ struct Packed {
     state: PackedState,
     claim: Option<Identity>,
     told: bool,
+    #[serde(default)]
+    deposit: Option<u64>,
     trouble: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 enum PackedState {
     Unopened,
+    Keeping(Slot),
     Lent,
     NoReader(Option<Slot>),
     Over,
@@ -69,12 +79,15 @@ impl FifoDestination {
     /// `place` names it in messages.
     #[must_use]
     pub fn new(spec: FifoSpec, place: String, around: Surroundings) -> FifoDestination {
+        let left = around.store.claim(&Meaning::FifoDestination(spec.path.clone())).pop();
         FifoDestination {
             spec,
             place,
             around,
             state: State::Unopened,
             claim: None,
+            kept: Kept::No,
+            left,
             watch: None,
             retry: Retry::default(),
             told: false,
@@ -94,11 +107,20 @@ impl FifoDestination {
         };
         self.trouble = None;
         place::claim(&self.spec, &found, &mut self.claim, &self.around, &self.place)?;
+        if let Some((end, deposit)) = place::left(&self.spec, &found, self.left.take()) {
+            self.kept = Kept::Yes(deposit);
+            return Ok(Some(end));
+        }
         let end = self.write_end(&found)?;
         if let Some(end) = &end {
             place::size(&self.spec, end);
+            self.kept = Kept::put(&self.around.store, self.meaning(), &[end.as_fd()]);
         }
         Ok(end)
+    }
+
+    fn meaning(&self) -> Meaning {
+        Meaning::FifoDestination(self.spec.path.clone())
     }
 
     fn write_end(&self, found: &Found) -> Result<Option<OwnedFd>, OpenError> {
@@ -168,7 +190,7 @@ impl FifoDestination {
                 Ok(Some(end)) => {
                     (self.watch, self.told) = (None, false);
                     self.retry.reset();
-                    return Poll::Ready(Ok(DestinationOpening::Open(end)));
+                    return self.poll_kept(end, cx);
                 }
                 Ok(None) => {}
                 // What stands unread in a kept end is not given up for this.
@@ -198,10 +220,21 @@ impl FifoDestination {
     }
 }
 
+impl FifoDestination {
+    fn poll_kept(&mut self, end: WriteEnd, cx: &mut Context<'_>) -> Poll<Result<DestinationOpening, OpenError>> {
+        if self.kept.poll(cx).is_pending() {
+            self.state = State::Keeping(end);
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(DestinationOpening::Open(end)))
+    }
+}
+
 impl Destination for FifoDestination {
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<DestinationOpening, OpenError>> {
         match std::mem::replace(&mut self.state, State::Lent) {
             State::Unopened => self.poll_reader(None, cx),
+            State::Keeping(end) => self.poll_kept(end, cx),
             State::NoReader(kept) => self.poll_reader(kept, cx),
             state @ (State::Lent | State::Over) => {
                 self.state = state;
@@ -222,7 +255,7 @@ impl Destination for FifoDestination {
             Some(_) => 0,
             None => self.unread(),
         };
-        (self.watch, self.claim) = (None, None);
+        (self.watch, self.claim, self.kept) = (None, None, Kept::No);
         self.state = State::Over;
         unread
     }
@@ -236,14 +269,14 @@ impl Destination for FifoDestination {
     fn unread(&self) -> u64 {
         match &self.state {
             State::NoReader(Some(end)) => pipe::unread(end),
-            State::NoReader(None) | State::Unopened | State::Lent | State::Over => 0,
+            State::NoReader(None) | State::Unopened | State::Keeping(_) | State::Lent | State::Over => 0,
         }
     }
 
     fn kept(&self) -> Option<&Arc<OwnedFd>> {
         match &self.state {
             State::NoReader(kept) => kept.as_ref(),
-            State::Unopened | State::Lent | State::Over => None,
+            State::Unopened | State::Keeping(_) | State::Lent | State::Over => None,
         }
     }
 
@@ -251,7 +284,7 @@ impl Destination for FifoDestination {
         match (&self.state, &self.watch) {
             (State::NoReader(_), Some(_)) => Some("inotify"),
             (State::NoReader(_), None) => Some("polling"),
-            (State::Unopened | State::Lent | State::Over, _) => None,
+            (State::Unopened | State::Keeping(_) | State::Lent | State::Over, _) => None,
         }
     }
 
@@ -262,6 +295,7 @@ impl Destination for FifoDestination {
     fn pack(&self, parcel: &mut Parcel) -> io::Result<Value> {
         let state = match &self.state {
             State::Unopened => PackedState::Unopened,
+            State::Keeping(end) => PackedState::Keeping(parcel.put(end.descriptor())?),
             State::Lent => PackedState::Lent,
             State::NoReader(kept) => PackedState::NoReader(parcel.put_some(kept.as_ref())?),
             State::Over => PackedState::Over,
@@ -270,6 +304,7 @@ impl Destination for FifoDestination {
             state,
             claim: self.claim.as_ref().map(Claim::identity),
             told: self.told,
+            deposit: self.kept.number(),
             trouble: self.trouble.as_deref().map(str::to_owned),
         })
     }
@@ -278,6 +313,7 @@ impl Destination for FifoDestination {
         let packed: Packed = parcel::read(packed)?;
         self.state = match packed.state {
             PackedState::Unopened => State::Unopened,
+            PackedState::Keeping(end) => State::Keeping(WriteEnd::new(parcel.take(end)?)?),
             PackedState::Lent => State::Lent,
             PackedState::NoReader(kept) => State::NoReader(parcel.take_some(kept)?.map(Arc::new)),
             PackedState::Over => State::Over,
@@ -285,6 +321,15 @@ impl Destination for FifoDestination {
         let reclaim = |identity| self.around.taken.reclaim(identity, &self.place);
         self.claim = packed.claim.map(reclaim).transpose()?;
         self.told = packed.told;
+        let of_ours = match &self.state {
+            State::Keeping(end) => Some(end.descriptor()),
+            State::NoReader(kept) => kept.as_ref(),
+            State::Unopened | State::Lent | State::Over => None,
+        };
+        self.kept = match (of_ours, packed.deposit) {
+            (Some(end), None) => Kept::put(&self.around.store, self.meaning(), &[end.as_fd()]),
+            (_, deposit) => self.around.store.again(deposit).map_or(Kept::No, Kept::Yes),
+        };
         self.trouble = packed.trouble.map(Arc::from);
         Ok(())
     }

@@ -1,10 +1,12 @@
 //! Finding, making and claiming a FIFO: what its source and its destination have in common.
 
 use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use crate::endpoint::ends::{Claim, OpenError, Surroundings};
 use crate::model::{FifoSpec, Moment};
+use crate::store::{Claimed, Deposit};
 use crate::sys::fifo::{self, Found, NotFound};
 use crate::sys::{clock, pipe};
 
@@ -118,6 +120,19 @@ pub(super) fn claim(
             Err(OpenError::refused(text, "EBUSY"))
         }
     }
+}
+
+/// What a dead life of the daemon has left of this FIFO: an end, and by which it is in the store. One of another FIFO, which
+/// stood at the path then, is of no use.
+pub(super) fn left(spec: &FifoSpec, found: &Found, left: Option<Claimed>) -> Option<(OwnedFd, Deposit)> {
+    let Claimed { mut ends, deposit } = left?;
+    let end = ends.pop()?;
+    if fifo::identity(&end).is_ok_and(|identity| identity == found.identity()) {
+        return Some((end, deposit));
+    }
+    let (path, unread) = (spec.path.display(), pipe::unread(&end));
+    tracing::warn!(fifo = %path, "another FIFO stands at {path} than before: {unread} bytes that stood in that are lost");
+    None
 }
 
 /// Asks for the configured capacity. What cannot be had is told once in the log and is no reason to stop.

@@ -5,7 +5,7 @@
 //! registration was hung up. fifo(7), poll(2).
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::place::{self, Retry, Sought};
 use crate::endpoint::ends::{Claim, OpenError, Source, SourceOpening, Surroundings};
 use crate::model::{FifoSpec, OnEof};
+use crate::store::{Claimed, Kept, Meaning};
 use crate::sys::fifo::{self, Found, Identity};
 use crate::sys::parcel::{self, Parcel, Slot, Unpacking};
 use crate::sys::pipe;
@@ -32,6 +33,10 @@ pub struct FifoSource {
     claim: Option<Claim>,
     /// With `hold`: a write end of our own, so that there is no end of file.
     keeper: Option<OwnedFd>,
+    /// An end of it outlives the daemon.
+    kept: Kept,
+    /// The end that a dead life of the daemon has left.
+    left: Option<Claimed>,
     retry: Retry,
     trouble: Option<Arc<str>>,
 }
@@ -39,6 +44,8 @@ pub struct FifoSource {
 #[derive(Debug)]
 enum State {
     Unopened,
+    /// It is not in the store yet.
+    Keeping(ReadEnd),
     /// The relay has the end.
     Lent,
     /// The relay has met the end of file of this one.
@@ -53,12 +60,15 @@ struct Packed {
     state: PackedState,
     claim: Option<Identity>,
     keeper: Option<Slot>,
+    #[serde(default)]
+    deposit: Option<u64>,
     trouble: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 enum PackedState {
     Unopened,
+    Keeping(Slot),
     Lent,
     AtEnd(Slot),
     Over,
@@ -69,6 +79,7 @@ impl FifoSource {
     #[must_use]
     pub fn new(spec: FifoSpec, on_eof: OnEof, place: String, around: Surroundings) -> FifoSource {
         let (state, claim, keeper) = (State::Unopened, None, None);
+        let left = around.store.claim(&Meaning::FifoSource(spec.path.clone())).pop();
         FifoSource {
             spec,
             on_eof,
@@ -77,6 +88,8 @@ impl FifoSource {
             state,
             claim,
             keeper,
+            kept: Kept::No,
+            left,
             retry: Retry::default(),
             trouble: None,
         }
@@ -92,8 +105,18 @@ impl FifoSource {
 
     fn open_found(&mut self, found: &Found) -> Result<ReadEnd, OpenError> {
         let failed = |what: &str, error| OpenError::new(format!("cannot {what} {}", self.spec.path.display()), &error);
-        let end = found.open_read().map_err(|error| failed("open for reading", error))?;
-        place::size(&self.spec, &end);
+        let left = place::left(&self.spec, found, self.left.take());
+        let (end, kept) = match left {
+            // The same description: whether it has seen a writer is known by it alone.
+            Some((end, deposit)) => (end, Kept::Yes(deposit)),
+            None => {
+                let end = found.open_read().map_err(|error| failed("open for reading", error))?;
+                place::size(&self.spec, &end);
+                let meaning = Meaning::FifoSource(self.spec.path.clone());
+                let kept = Kept::put(&self.around.store, meaning, &[end.as_fd()]);
+                (end, kept)
+            }
+        };
         let keeper = match self.on_eof {
             OnEof::Hold => Some(
                 found
@@ -103,7 +126,7 @@ impl FifoSource {
             OnEof::Reopen | OnEof::Close => None,
         };
         let end = ReadEnd::new(end).map_err(|error| failed("watch", error))?;
-        self.keeper = keeper;
+        (self.keeper, self.kept) = (keeper, kept);
         Ok(end)
     }
 
@@ -130,6 +153,7 @@ impl Source for FifoSource {
         loop {
             let opened = match std::mem::replace(&mut self.state, State::Lent) {
                 State::Unopened => self.open(),
+                State::Keeping(end) => Ok(Some(end)),
                 State::AtEnd(_) if self.on_eof == OnEof::Close => {
                     self.state = State::Over;
                     return Poll::Ready(Ok(SourceOpening::Ended));
@@ -148,6 +172,10 @@ impl Source for FifoSource {
                 Ok(Some(end)) => {
                     self.trouble = None;
                     self.retry.reset();
+                    if self.kept.poll(cx).is_pending() {
+                        self.state = State::Keeping(end);
+                        return Poll::Pending;
+                    }
                     return Poll::Ready(Ok(SourceOpening::Open(end)));
                 }
                 Ok(None) => {
@@ -186,6 +214,7 @@ impl Source for FifoSource {
         self.state = State::Over;
         self.keeper = None;
         self.claim = None;
+        self.kept = Kept::No;
     }
 
     fn revive(&mut self) {
@@ -201,6 +230,7 @@ impl Source for FifoSource {
     fn pack(&self, parcel: &mut Parcel) -> io::Result<Value> {
         let state = match &self.state {
             State::Unopened => PackedState::Unopened,
+            State::Keeping(end) => PackedState::Keeping(parcel.put(end.descriptor())?),
             State::Lent => PackedState::Lent,
             State::AtEnd(end) => PackedState::AtEnd(parcel.put(end.descriptor())?),
             State::Over => PackedState::Over,
@@ -209,6 +239,7 @@ impl Source for FifoSource {
             state,
             claim: self.claim.as_ref().map(Claim::identity),
             keeper: parcel.put_some(self.keeper.as_ref())?,
+            deposit: self.kept.number(),
             trouble: self.trouble.as_deref().map(str::to_owned),
         })
     }
@@ -217,6 +248,7 @@ impl Source for FifoSource {
         let packed: Packed = parcel::read(packed)?;
         self.state = match packed.state {
             PackedState::Unopened => State::Unopened,
+            PackedState::Keeping(end) => State::Keeping(ReadEnd::new(parcel.take(end)?)?),
             PackedState::Lent => State::Lent,
             PackedState::AtEnd(end) => State::AtEnd(ReadEnd::new(parcel.take(end)?)?),
             PackedState::Over => State::Over,
@@ -224,6 +256,13 @@ impl Source for FifoSource {
         let reclaim = |identity| self.around.taken.reclaim(identity, &self.place);
         self.claim = packed.claim.map(reclaim).transpose()?;
         self.keeper = parcel.take_some(packed.keeper)?;
+        self.kept = match (&self.state, packed.deposit) {
+            (State::Keeping(end), None) => {
+                let meaning = Meaning::FifoSource(self.spec.path.clone());
+                Kept::put(&self.around.store, meaning, &[end.descriptor().as_fd()])
+            }
+            (_, deposit) => self.around.store.again(deposit).map_or(Kept::No, Kept::Yes),
+        };
         self.trouble = packed.trouble.map(Arc::from);
         Ok(())
     }

@@ -5,16 +5,18 @@
 //! queued, not as written.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
+use nix::fcntl::OFlag;
 use serde_json::Value;
 
 use super::progress::{Outcome, Progress};
 use super::{handover, reopen, writer};
 use crate::endpoint::ends::{Destination, DestinationOpening, OpenError, Reached, Reopened};
+use crate::store::{Claimed, Kept, Meaning, Store};
 use crate::sys::parcel::{self, Parcel, Unpacking};
 use crate::sys::pipe;
 use crate::transport::WriteEnd;
@@ -31,6 +33,11 @@ pub struct FileDestination {
     /// Of the writers before this one.
     pub(super) written_before: Reached,
     pub(super) state: State,
+    pub(super) store: Store,
+    /// The staging pipe outlives the daemon.
+    pub(super) kept: Kept,
+    /// The one that a dead life of the daemon has left.
+    left: Option<Claimed>,
 }
 
 #[derive(Debug)]
@@ -56,16 +63,45 @@ impl FileDestination {
             staging: Weak::new(),
             written_before: Reached::default(),
             state: State::Unopened,
+            store: Store::default(),
+            kept: Kept::No,
+            left: None,
         }
     }
 
-    fn start(&mut self) -> Result<WriteEnd, OpenError> {
-        let failed = |error| OpenError::new(format!("cannot start a writer for {}", self.path.display()), &error);
-        let (read, write) = pipe::pair().map_err(failed)?;
+    /// The same, with a staging pipe that outlives the daemon. What a dead life has left in it is written first.
+    #[must_use]
+    pub fn kept_in(mut self, store: &Store) -> FileDestination {
+        self.store = store.clone();
+        self.left = store.claim(&self.meaning()).pop();
+        self
+    }
+
+    pub(super) fn meaning(&self) -> Meaning {
+        Meaning::File(self.path.clone())
+    }
+
+    /// The staging pipe: (read end, write end).
+    fn staging_pipe(&mut self) -> io::Result<(OwnedFd, OwnedFd)> {
+        let left = self.left.take();
+        if let Some((read, deposit)) = left.and_then(|mut left| Some((left.ends.pop()?, left.deposit))) {
+            let write = pipe::reopen(&read, OFlag::O_WRONLY | OFlag::O_NONBLOCK)?;
+            self.kept = Kept::Yes(deposit);
+            return Ok((read, write));
+        }
+        let (read, write) = pipe::pair()?;
         if pipe::size(&write).is_ok_and(|size| size > self.high_watermark) {
             // EPERM or EBUSY: it stays larger, and the bound is the pipe's.
             let _ = pipe::set_size(&write, self.high_watermark.max(4096));
         }
+        self.kept = Kept::put(&self.store, self.meaning(), &[read.as_fd()]);
+        Ok((read, write))
+    }
+
+    fn start(&mut self) -> Result<WriteEnd, OpenError> {
+        let path = self.path.clone();
+        let failed = |error| OpenError::new(format!("cannot start a writer for {}", path.display()), &error);
+        let (read, write) = self.staging_pipe().map_err(failed)?;
         pipe::set_nonblocking(&read, true).map_err(failed)?;
         pipe::set_nonblocking(&write, true).map_err(failed)?;
         let end = WriteEnd::new(write).map_err(failed)?;
@@ -95,6 +131,9 @@ impl Destination for FileDestination {
             return Poll::Pending;
         };
         progress.register(cx.waker());
+        if matches!(self.state, State::Opening(_)) && self.kept.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
         match (progress.outcome(), std::mem::replace(&mut self.state, State::Lent)) {
             (Outcome::Writing, State::Opening(end)) => Poll::Ready(Ok(DestinationOpening::Open(end))),
             (Outcome::Failed(error), State::Opening(_) | State::Lent | State::Failed) => {
@@ -123,7 +162,13 @@ impl Destination for FileDestination {
 
     fn close(&mut self, _: Option<WriteEnd>) -> u64 {
         self.state = State::Over;
+        self.kept = Kept::No;
         0
+    }
+
+    fn left(&self) -> u64 {
+        let end = self.left.as_ref().and_then(|left| left.ends.first());
+        end.map_or(0, pipe::unread)
     }
 
     fn revive(&mut self) {

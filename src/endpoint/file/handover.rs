@@ -17,6 +17,7 @@ use super::progress::{Outcome, Progress, Resting};
 use super::target::Target;
 use super::{reopen, writer};
 use crate::endpoint::ends::{OpenError, Reached};
+use crate::store::Kept;
 use crate::sys::parcel::{Blob, Parcel, Slot, Unpacking};
 use crate::transport::WriteEnd;
 
@@ -30,6 +31,8 @@ pub(super) struct Packed {
     writer: Option<Writer>,
     /// The file is to be opened anew.
     reopens: bool,
+    #[serde(default)]
+    deposit: Option<u64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -97,12 +100,14 @@ impl Packed {
             written,
             writer: writer.transpose()?,
             reopens,
+            deposit: of.kept.number(),
         })
     }
 
     /// Its writer goes on at once.
     pub(super) fn unpack(self, into: &mut FileDestination, parcel: &mut Unpacking) -> io::Result<()> {
         into.written_before = self.written;
+        into.kept = into.store.again(self.deposit).map_or(Kept::No, Kept::Yes);
         into.state = match self.state {
             PackedState::Unopened => State::Unopened,
             PackedState::Opening(end) => State::Opening(WriteEnd::new(parcel.take(end)?)?),

@@ -4,6 +4,7 @@ mod handover;
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::AsFd;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,13 +15,16 @@ use serde_json::Value;
 use crate::endpoint::ends::{
     Destination, DestinationOpening, GivenBack, Lent, OpenError, Overdue, Source, SourceOpening,
 };
-use crate::model::{Moment, ProcessId};
+use crate::model::{Moment, ProcessId, Stream};
+use crate::store::{Deposit, Meaning, Store};
 use crate::sys::parcel::{self, Parcel, Unpacking};
-use crate::sys::{pipe, poll};
+use crate::sys::{clock, pipe, poll};
 use crate::transport::{ReadEnd, WriteEnd};
 
 /// How long the pipe of a killed group may take to come to its end.
 const AFTER_KILL: Duration = Duration::from_millis(200);
+/// How long a pipe of a process that has died with the daemon may take to come to its end.
+const AFTER_DEATH: Duration = Duration::from_secs(10);
 
 /// An output of a process. The pipe of a life is read to its end before that of the next life.
 #[derive(Debug)]
@@ -34,6 +38,10 @@ pub struct ProcessSource {
     down_told: bool,
     for_good: bool,
     over: bool,
+    store: Store,
+    stream: Stream,
+    /// The present pipe's.
+    deposit: Option<Deposit>,
 }
 
 /// The life whose pipe the relay has.
@@ -65,7 +73,33 @@ impl ProcessSource {
             down_told: false,
             for_good: false,
             over: false,
+            store: Store::default(),
+            stream: Stream::Stdout,
+            deposit: None,
         }
+    }
+
+    /// The same, of that stream; its pipes outlive the daemon. What a dead life of the daemon has left of it comes first.
+    #[must_use]
+    pub fn kept_in(mut self, store: &Store, stream: Stream) -> ProcessSource {
+        (self.store, self.stream) = (store.clone(), stream);
+        for mut claimed in store.claim(&self.meaning()) {
+            let Some(end) = claimed.ends.pop() else { continue };
+            let exited = Exited {
+                pid: 0,
+                deadline: clock::now() + AFTER_DEATH,
+                killed: false,
+                abandoned: false,
+            };
+            let deposit = Some(claimed.deposit);
+            // Lives are numbered from 1 on.
+            self.lives.push_back((Lent { life: 0, end, deposit }, Some(exited)));
+        }
+        self
+    }
+
+    fn meaning(&self) -> Meaning {
+        Meaning::Output(self.process.clone(), self.stream)
     }
 
     fn registered(&self, end: std::io::Result<std::os::fd::OwnedFd>) -> Result<ReadEnd, OpenError> {
@@ -79,7 +113,8 @@ impl Source for ProcessSource {
         if self.over || self.present.is_some() {
             return Poll::Pending;
         }
-        if let Some((Lent { life, end }, exited)) = self.lives.pop_front() {
+        if let Some((Lent { life, end, deposit }, exited)) = self.lives.pop_front() {
+            self.deposit = deposit;
             self.present = Some(Present { life, exited });
             return Poll::Ready(self.registered(Ok(end)).map(SourceOpening::Open));
         }
@@ -95,6 +130,7 @@ impl Source for ProcessSource {
 
     fn at_end(&mut self, _: ReadEnd) {
         self.present = None;
+        self.deposit = None;
     }
 
     fn refresh(&mut self, end: ReadEnd) -> Result<ReadEnd, OpenError> {
@@ -104,6 +140,7 @@ impl Source for ProcessSource {
     fn close(&mut self) {
         self.lives.clear();
         self.present = None;
+        self.deposit = None;
         self.over = true;
     }
 
@@ -120,7 +157,7 @@ impl Source for ProcessSource {
         !self.lives.is_empty()
     }
 
-    fn lend(&mut self, lent: Lent) {
+    fn lend(&mut self, mut lent: Lent) {
         // Of an output that nobody will read, the end is dropped, and its writer gets EPIPE.
         if !self.over {
             (self.down, self.for_good) = (false, false);
@@ -129,6 +166,10 @@ impl Source for ProcessSource {
                 let found = poll::now(&lent.end);
                 exited.is_none() || found.readable || !found.hung_up
             });
+            if lent.deposit.is_none() {
+                // The log had it until now.
+                lent.deposit = self.store.put(self.meaning(), &[lent.end.as_fd()]).unwaited();
+            }
             self.lives.push_back((lent, None));
         }
     }
@@ -157,8 +198,8 @@ impl Source for ProcessSource {
     fn give_back(&mut self, end: Option<ReadEnd>) -> Vec<GivenBack> {
         let present = self.present.take().zip(end).and_then(|(present, end)| {
             let end = taken_out(&self.name, end.descriptor())?;
-            let life = present.life;
-            Some((Lent { life, end }, present.exited))
+            let (life, deposit) = (present.life, self.deposit.take());
+            Some((Lent { life, end, deposit }, present.exited))
         });
         let all = present.into_iter().chain(std::mem::take(&mut self.lives));
         self.over = true;
@@ -311,7 +352,8 @@ impl Destination for ProcessDestination {
         let of_present = |end: WriteEnd| {
             let life = self.life?;
             let end = taken_out(&self.name, end.descriptor())?;
-            Some(Lent { life, end })
+            let deposit = None;
+            Some(Lent { life, end, deposit })
         };
         let lent = self.next.take().or_else(|| end.and_then(of_present))?;
         let exited = None;

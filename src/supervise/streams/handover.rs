@@ -1,11 +1,13 @@
 //! What the pipes of a process hand over to the daemon's next life. What a route was lent is the route's to hand over.
 
 use std::io;
+use std::os::fd::AsFd;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Input, Streams};
-use crate::model::{ProcessSpec, Stream};
+use crate::model::{ProcessId, ProcessSpec, Stream};
+use crate::store::{Kept, Meaning, Store};
 use crate::supervise::Wiring;
 use crate::sys::parcel::{Parcel, Slot, Unpacking};
 
@@ -17,6 +19,8 @@ pub(in crate::supervise) struct Written {
     ended: bool,
     spare: Option<Slot>,
     to_lend: Option<Slot>,
+    #[serde(default)]
+    deposit: Option<u64>,
 }
 
 impl Streams {
@@ -28,6 +32,7 @@ impl Streams {
                 ended: input.ended,
                 spare: parcel.put_some(input.spare.as_ref())?,
                 to_lend: parcel.put_some(input.to_lend.as_ref())?,
+                deposit: input.kept.number(),
             })
         };
         self.inputs.iter().map(pack).collect()
@@ -36,16 +41,23 @@ impl Streams {
     pub(in crate::supervise) fn again(
         spec: &ProcessSpec,
         wiring: Wiring,
-        written: Vec<Written>,
-        parcel: &mut Unpacking,
+        keeping: (Store, ProcessId),
+        (written, parcel): (Vec<Written>, &mut Unpacking),
     ) -> io::Result<Streams> {
-        let mut streams = Streams::new(spec, Wiring::default());
+        let mut streams = Streams::new(spec, Wiring::default(), keeping);
         for input in written {
+            let spare = parcel.take_some(input.spare)?;
+            let kept = spare.as_ref().map_or(Kept::No, |spare| {
+                let (store, id) = &streams.keeping;
+                let meaning = Meaning::Input(id.clone(), input.stream);
+                Kept::again(store, input.deposit, meaning, &[spare.as_fd()])
+            });
             streams.inputs.push(Input {
+                kept,
                 stream: input.stream,
                 lent: input.lent,
                 ended: input.ended,
-                spare: parcel.take_some(input.spare)?,
+                spare,
                 to_lend: parcel.take_some(input.to_lend)?,
             });
         }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Down, Exited, Present, ProcessDestination, ProcessSource};
 use crate::endpoint::ends::Lent;
+use crate::store::Deposit;
 use crate::sys::parcel::{Parcel, Slot, Unpacking};
 
 /// An output.
@@ -14,6 +15,8 @@ pub(super) struct Source {
     /// Those whose pipes the relay does not have yet.
     lives: Vec<Life>,
     present: Option<Present>,
+    #[serde(default)]
+    deposit: Option<u64>,
     down: bool,
     down_told: bool,
     for_good: bool,
@@ -24,6 +27,8 @@ pub(super) struct Source {
 struct Life {
     life: u64,
     end: Slot,
+    #[serde(default)]
+    deposit: Option<u64>,
     exited: Option<Exited>,
 }
 
@@ -33,12 +38,14 @@ impl Source {
             Ok(Life {
                 life: lent.life,
                 end: parcel.put(&lent.end)?,
+                deposit: lent.deposit.as_ref().map(Deposit::number),
                 exited: exited.clone(),
             })
         };
         Ok(Source {
             lives: of.lives.iter().map(&mut life).collect::<io::Result<_>>()?,
             present: of.present.clone(),
+            deposit: of.deposit.as_ref().map(Deposit::number),
             down: of.down,
             down_told: of.down_told,
             for_good: of.for_good,
@@ -47,11 +54,18 @@ impl Source {
     }
 
     pub(super) fn unpack(self, into: &mut ProcessSource, parcel: &mut Unpacking) -> io::Result<()> {
-        for Life { life, end, exited } in self.lives {
-            let end = parcel.take(end)?;
-            into.lives.push_back((Lent { life, end }, exited));
+        for Life {
+            life,
+            end,
+            deposit,
+            exited,
+        } in self.lives
+        {
+            let (end, deposit) = (parcel.take(end)?, into.store.again(deposit));
+            into.lives.push_back((Lent { life, end, deposit }, exited));
         }
         into.present = self.present;
+        into.deposit = into.store.again(self.deposit);
         into.down = self.down;
         into.down_told = self.down_told;
         into.for_good = self.for_good;
@@ -90,7 +104,8 @@ impl Destination {
     pub(super) fn unpack(self, into: &mut ProcessDestination, parcel: &mut Unpacking) -> io::Result<()> {
         if let Some((life, end)) = self.next {
             let end = parcel.take(end)?;
-            into.next = Some(Lent { life, end });
+            let deposit = None;
+            into.next = Some(Lent { life, end, deposit });
         }
         into.lent = self.lent;
         into.life = self.life;

@@ -1,0 +1,314 @@
+//! Talks to the service manager for the descriptor store: what came in together goes there together, followed by one
+//! BARRIER=1, after which the manager has it (sd_notify(3)). The journal says what everything means.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::model::{Config, PathChoice};
+pub use crate::store::Passed;
+use crate::store::{Journal, Known, Left, Line, Request, Store};
+use crate::sys::{clock, notify, pipe, reactor};
+
+/// How long the manager may take with a batch. Then the pipes are used all the same, and the next batches do not wait until
+/// it has answered one.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the daemon's end is held up by a manager that does not read.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
+/// Between two tries to tell a manager that does not read.
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
+/// The side of the store that talks to the manager.
+#[derive(Debug)]
+pub struct Keeper {
+    socket: OwnedFd,
+    requests: mpsc::UnboundedReceiver<Request>,
+    journal: Journal,
+    /// In the store, or on their way.
+    live: HashSet<u64>,
+    /// Descriptors that the unit lets it keep, where that is known.
+    most: Option<usize>,
+    told_full: bool,
+    /// It has let a barrier wait for too long.
+    is_slow: bool,
+}
+
+/// Somebody wants a copy of the journal's file, when all that came before is in it.
+pub type Asked = oneshot::Sender<io::Result<(OwnedFd, u64)>>;
+
+/// What an upgrade hands over of it.
+#[derive(Debug)]
+pub struct Copy {
+    /// Of the journal's file.
+    pub journal: OwnedFd,
+    /// The number that the next deposit has.
+    pub next: u64,
+}
+
+/// A store, where there is a manager that may keep something: NOTIFY_SOCKET is set, and FDSTORE is not 0 where it is set.
+/// `passed`: what a dead life has left in it.
+pub fn open(passed: Passed, life: u64) -> Option<(Store, Keeper)> {
+    let Passed { known, left, unknown } = passed;
+    let journal = Journal::begin(life, known.as_ref());
+    let (store, mut keeper) = opened(journal, left, known.as_ref().map_or(1, Known::next_number))?;
+    keeper.begin(&unknown);
+    Some((store, keeper))
+}
+
+/// A life was killed, and what it had in its own memory is gone.
+pub fn tell_risk(life: u64, config: &Config) {
+    let at_risk = config.routes.iter().filter(|route| route.path != PathChoice::Splice);
+    let names: Vec<&str> = at_risk.map(|route| route.name.as_str()).collect();
+    if names.is_empty() {
+        tracing::warn!(
+            "life {life}: the last one was killed; nothing is lost, since every route has path = \"splice\""
+        );
+    } else {
+        tracing::warn!(
+            "life {life}: the last one was killed; what it had in its own memory, of what it had read and not written, is lost: of the \
+             routes {}",
+            names.join(", ")
+        );
+    }
+}
+
+/// What a dead life has left, and nothing in the config wants; after an upgrade: what was handed over to nobody.
+pub fn give_up_unclaimed(store: &Store, upgraded: bool) {
+    if upgraded {
+        return store.keep_only_what_is_known();
+    }
+    for (meaning, unread, _deposit) in store.unclaimed() {
+        tracing::warn!(
+            "closed: {meaning}, which the last life has left, with {unread} bytes in it: it belongs to nothing in the config"
+        );
+    }
+}
+
+/// The same store, after an upgrade.
+pub fn go_on(copy: Copy) -> Option<(Store, Keeper)> {
+    opened(Journal::go_on(File::from(copy.journal)), Left::default(), copy.next)
+}
+
+fn opened(journal: io::Result<Journal>, left: Left, next: u64) -> Option<(Store, Keeper)> {
+    let most = std::env::var("FDSTORE").ok().and_then(|most| most.parse().ok());
+    if most == Some(0) {
+        return None;
+    }
+    let warn = |error: io::Error| tracing::warn!("pipes will not outlive this daemon: {error}");
+    let socket = notify::open().map_err(warn).ok()??;
+    let journal = journal.map_err(warn).ok()?;
+    let (asking, requests) = mpsc::unbounded_channel();
+    let live = journal.known().deposits.keys().copied().collect();
+    let keeper = Keeper {
+        socket,
+        requests,
+        journal,
+        live,
+        most,
+        told_full: false,
+        is_slow: false,
+    };
+    Some((Store::new(asking, next, left), keeper))
+}
+
+impl Keeper {
+    /// What the manager is told first waits in its socket.
+    fn begin(&mut self, names: &[String]) {
+        let text = store_text(&self.journal.name());
+        let mut sent = notify::send(&self.socket, &text, &[self.journal.file().as_fd()]);
+        for name in names {
+            sent = sent.and_then(|_| notify::send(&self.socket, &removal_text(name), &[]));
+        }
+        if let Err(error) = sent {
+            tracing::warn!("the service manager keeps no descriptors: {error}");
+        }
+    }
+
+    /// Copies for the next life.
+    fn copy(&self) -> io::Result<(OwnedFd, u64)> {
+        let next = self.live.iter().max().map_or(1, |last| last + 1);
+        Ok((self.journal.file().as_fd().try_clone_to_owned()?, next))
+    }
+
+    /// Keeps and takes out until `end` resolves, and then takes everything out. `ask` is answered with a copy of the
+    /// journal's file, when all that came before is in it.
+    pub async fn run(mut self, end: impl Future<Output = ()>, mut asked: mpsc::UnboundedReceiver<Asked>) {
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                biased;
+                Some(first) = self.requests.recv() => self.serve(first).await,
+                Some(reply) = asked.recv() => {
+                    // Who asked may have given up.
+                    let _ = reply.send(self.copy());
+                }
+                () = &mut end => break,
+            }
+        }
+        let _ = tokio::time::timeout(LAST_PATIENCE, self.empty()).await;
+    }
+
+    /// Everything that has come until now.
+    async fn serve(&mut self, first: Request) {
+        let mut batch = Batch::default();
+        batch.take(first);
+        while let Ok(another) = self.requests.try_recv() {
+            batch.take(another);
+        }
+        if let Err(error) = self.journal.append(batch.lines) {
+            tracing::warn!("the journal of the descriptor store cannot be written: {error}");
+        }
+        let mut waits = Vec::new();
+        for (number, ends, stored) in batch.puts {
+            // Put in and taken out before anybody has heard of it: its end may be the last one.
+            if batch.gone.contains(&number) {
+                continue;
+            }
+            self.live.insert(number);
+            let borrowed: Vec<BorrowedFd<'_>> = ends.iter().map(OwnedFd::as_fd).collect();
+            self.tell(&store_text(&format!("d{number}")), &borrowed).await;
+            waits.push(stored);
+        }
+        if let Some((below, known)) = batch.only {
+            let unknown = self
+                .live
+                .iter()
+                .filter(|number| **number < below && !known.contains(number));
+            batch.gone.extend(unknown.copied());
+        }
+        for number in batch.gone {
+            if self.live.remove(&number) {
+                self.tell(&removal_text(&format!("d{number}")), &[]).await;
+            }
+        }
+        self.look_at_room();
+        self.renew_journal().await;
+        if !waits.is_empty() {
+            self.barrier().await;
+        }
+        for stored in waits {
+            let _ = stored.send(());
+        }
+    }
+
+    fn look_at_room(&mut self) {
+        // A deposit has one descriptor or two.
+        let full = self.most.is_some_and(|most| self.live.len() + 1 > most);
+        if full && !std::mem::replace(&mut self.told_full, true) {
+            let (live, most) = (self.live.len(), self.most.unwrap_or_default());
+            tracing::warn!(
+                "the service manager keeps at most {most} descriptors, and there are {live} pipes and more to keep: some will \
+                 not outlive this daemon. Raise FileDescriptorStoreMax="
+            );
+        }
+    }
+
+    async fn renew_journal(&mut self) {
+        let renewed = match self.journal.renewed() {
+            Ok(None) => return,
+            Ok(Some(renewed)) => renewed,
+            Err(error) => return tracing::warn!("the journal of the descriptor store cannot be renewed: {error}"),
+        };
+        self.tell(&store_text(&renewed.name()), &[renewed.file().as_fd()]).await;
+        self.barrier().await;
+        let old = std::mem::replace(&mut self.journal, renewed);
+        self.tell(&removal_text(&old.name()), &[]).await;
+    }
+
+    /// Waits until the manager has taken what it was told, or for too long.
+    async fn barrier(&mut self) {
+        let Ok((ours, theirs)) = pipe::pair() else { return };
+        self.tell("BARRIER=1", &[theirs.as_fd()]).await;
+        drop(theirs);
+        let Ok(ours) = reactor::register_own(ours, Interest::READABLE) else {
+            return;
+        };
+        let patience = if self.is_slow { Duration::ZERO } else { PATIENCE };
+        let slow = tokio::time::timeout(patience, ours.readable()).await.is_err();
+        if slow && !std::mem::replace(&mut self.is_slow, slow) {
+            tracing::warn!(
+                "the service manager has not answered for {} s: pipes are used before it keeps them",
+                PATIENCE.as_secs()
+            );
+        }
+        self.is_slow = slow;
+    }
+
+    /// Tells the manager something, as soon as it has room; one that does not read is given up after a while.
+    async fn tell(&mut self, text: &str, ends: &[BorrowedFd<'_>]) {
+        let patience = clock::now() + if self.is_slow { Duration::ZERO } else { PATIENCE };
+        loop {
+            match notify::send(&self.socket, text, ends) {
+                Ok(true) => return,
+                Ok(false) if clock::now() < patience => {}
+                Ok(false) => {
+                    if !std::mem::replace(&mut self.is_slow, true) {
+                        tracing::warn!(
+                            "the service manager does not read what it is told: pipes will not outlive this daemon"
+                        );
+                    }
+                    return;
+                }
+                Err(error) => return tracing::warn!("cannot tell the service manager what to keep: {error}"),
+            }
+            clock::sleep_until(clock::now() + BETWEEN_TRIES).await;
+        }
+    }
+
+    /// The daemon ends in order: nothing is left for another life.
+    async fn empty(&mut self) {
+        self.is_slow = false;
+        let names: Vec<String> = self.live.drain().map(|number| format!("d{number}")).collect();
+        let journal = self.journal.name();
+        for name in names.iter().chain([&journal]) {
+            self.tell(&removal_text(name), &[]).await;
+        }
+    }
+}
+
+/// With FDPOLL=0, since the manager would drop a pipe that is hung up, with what stands in it.
+fn store_text(name: &str) -> String {
+    format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0\n")
+}
+
+fn removal_text(name: &str) -> String {
+    format!("FDSTOREREMOVE=1\nFDNAME={name}\n")
+}
+
+/// Requests that came together.
+#[derive(Default)]
+struct Batch {
+    lines: Vec<Line>,
+    puts: Vec<(u64, Vec<OwnedFd>, oneshot::Sender<()>)>,
+    gone: Vec<u64>,
+    only: Option<(u64, HashSet<u64>)>,
+}
+
+impl Batch {
+    fn take(&mut self, request: Request) {
+        match request {
+            Request::Put {
+                number,
+                meaning,
+                ends,
+                stored,
+            } => {
+                self.lines.push(Line::Put(number, meaning));
+                self.puts.push((number, ends, stored));
+            }
+            Request::Remove(number) => {
+                self.lines.push(Line::Gone(number));
+                self.gone.push(number);
+            }
+            Request::Only { below, known } => self.only = Some((below, known)),
+            Request::Operator(route, paused) => self.lines.push(Line::Operator(route.to_string(), paused)),
+            Request::Generation(generation) => self.lines.push(Line::Generation(generation)),
+        }
+    }
+}

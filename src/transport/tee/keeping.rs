@@ -1,0 +1,223 @@
+//! Staging pipes that outlive the daemon: both ends are in the store, and a page of shared memory has what cannot be read off
+//! the pipes. Killed between any two instructions, what stands in them is delivered once by the next life.
+//!
+//! The page: number 0 is 0, or 1 and the place of the lane that is filled last by the pending round; then for each lane the
+//! number of its deposit, and how many bytes at the end of its pipe are not to be delivered. A pipe whose number is not
+//! in the page is dead. docs/design/0014.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::task::{Context, Poll};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use serde::{Deserialize, Serialize};
+
+use super::Staging;
+use crate::model::Name;
+use crate::store::{Claimed, Kept, Meaning, Store};
+use crate::sys::parcel::{Parcel, Slot, Unpacking};
+use crate::sys::pipe;
+use crate::sys::shared::{Page, SLOTS};
+
+const PENDING: usize = 0;
+
+fn number_of(lane: usize) -> usize {
+    1 + 2 * lane
+}
+
+fn ahead_of(lane: usize) -> usize {
+    2 + 2 * lane
+}
+
+/// By which the staging pipes of a route are kept.
+#[derive(Debug)]
+pub(super) struct Keeping {
+    store: Store,
+    route: Name,
+    /// Of the destinations, as shown.
+    lanes: Vec<String>,
+    page: Page,
+    deposit: Kept,
+}
+
+/// The page on its way to the daemon's next life.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SavedKeeping {
+    page: Slot,
+    deposit: Option<u64>,
+}
+
+impl Keeping {
+    /// `None` where there is no store, or a page has no room for so many lanes.
+    pub(super) fn new(store: &Store, route: &Name, lanes: Vec<String>) -> Option<Keeping> {
+        if !store.is_there() || ahead_of(lanes.len()) >= SLOTS {
+            return None;
+        }
+        let claimed = store.claim(&Meaning::Round(route.clone())).pop();
+        let made = match claimed {
+            Some(Claimed { mut ends, deposit }) => ends
+                .pop()
+                .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+                .and_then(Page::open)
+                .map(|page| (page, Kept::Yes(deposit))),
+            None => Page::make("sluiced-round").map(|page| {
+                let kept = Kept::put(store, Meaning::Round(route.clone()), &[page.as_fd()]);
+                (page, kept)
+            }),
+        };
+        let warn = |error: &io::Error| tracing::warn!(%route, "route:{route}: staging pipes will not outlive this daemon: {error}");
+        let (page, deposit) = made.inspect_err(warn).ok()?;
+        Some(Keeping {
+            store: store.clone(),
+            route: route.clone(),
+            lanes,
+            page,
+            deposit,
+        })
+    }
+
+    /// What a dead life has left in the staging pipes, for each lane.
+    pub(super) fn claim(&mut self) -> Vec<Option<Staging>> {
+        let pending = self.page.get(PENDING);
+        let mut found: Vec<Option<Staging>> = (0..self.lanes.len()).map(|_| None).collect();
+        let mut last = None;
+        for (i, name) in self.lanes.iter().enumerate() {
+            for claimed in self.store.claim(&Meaning::Lane(self.route.clone(), name.clone())) {
+                let Some(lane) = self.lane_of(claimed.deposit.number()) else {
+                    continue;
+                };
+                let Some(mut staging) = Staging::claimed(claimed) else {
+                    continue;
+                };
+                let there = pipe::unread(&staging.read);
+                let ahead = self.page.get(ahead_of(lane)).min(there);
+                (staging.bytes, staging.ahead) = (there - ahead, ahead);
+                if Some(lane) == usize::try_from(pending).ok().and_then(|pending| pending.checked_sub(1)) {
+                    last = Some(there);
+                }
+                found[i] = Some(staging);
+            }
+        }
+        if pending > 0 {
+            // Its pipe was empty: with bytes in it the round is over, and each has as many as that. Without, the source has
+            // everything still.
+            let count = last.unwrap_or(0);
+            for staging in found.iter_mut().flatten() {
+                let there = staging.bytes + staging.ahead;
+                staging.bytes = there.min(count);
+                staging.ahead = there - staging.bytes;
+            }
+        }
+        for lane in 0..(SLOTS - 1) / 2 {
+            self.page.set(number_of(lane), 0);
+        }
+        for (i, staging) in found.iter_mut().enumerate() {
+            if staging.as_ref().is_some_and(|staging| staging.bytes == 0) {
+                *staging = None;
+            }
+            if let Some(staging) = staging {
+                self.page.set(ahead_of(i), staging.ahead);
+                self.page.set(number_of(i), staging.kept.number().unwrap_or(0));
+            }
+        }
+        self.page.set(PENDING, 0);
+        found
+    }
+
+    fn lane_of(&self, number: u64) -> Option<usize> {
+        (0..(SLOTS - 1) / 2).find(|lane| self.page.get(number_of(*lane)) == number)
+    }
+
+    /// A new staging pipe, empty.
+    pub(super) fn keep(&self, i: usize, staging: &mut Staging) {
+        let meaning = Meaning::Lane(self.route.clone(), self.lanes.get(i).cloned().unwrap_or_default());
+        staging.kept = Kept::put(&self.store, meaning, &[staging.read.as_fd(), staging.write.as_fd()]);
+        self.page.set(ahead_of(i), 0);
+        self.page.set(number_of(i), staging.kept.coming_number().unwrap_or(0));
+    }
+
+    /// It is not used any more, whatever stands in it.
+    pub(super) fn forget(&self, i: usize) {
+        self.page.set(number_of(i), 0);
+    }
+
+    /// Before the first call of a round, or of what is left of it: this lane is to be filled last.
+    pub(super) fn begin_round(&self, last: usize) {
+        self.page.set(PENDING, 1 + last as u64);
+    }
+
+    /// So much at the end of a pipe is not to be delivered.
+    pub(super) fn note_ahead(&self, i: usize, ahead: u64) {
+        self.page.set(ahead_of(i), ahead);
+    }
+
+    /// What stands in the pipes, but for what is ahead, is to be delivered.
+    pub(super) fn end_round(&self) {
+        self.page.set(PENDING, 0);
+    }
+
+    pub(super) fn is_coming(&self) -> bool {
+        self.deposit.is_coming()
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.deposit.poll_come(cx)
+    }
+
+    pub(super) fn pack(&self, parcel: &mut Parcel) -> io::Result<SavedKeeping> {
+        Ok(SavedKeeping {
+            page: parcel.put(&self.page)?,
+            deposit: self.deposit.number(),
+        })
+    }
+
+    /// Goes on with the page of the last life.
+    pub(super) fn unpack(&mut self, saved: &SavedKeeping, parcel: &mut Unpacking) -> io::Result<()> {
+        if let Some(deposit) = self.store.again(saved.deposit) {
+            self.page = Page::open(parcel.take(saved.page)?)?;
+            self.deposit = Kept::Yes(deposit);
+        }
+        Ok(())
+    }
+
+    /// The same for a staging pipe; one that was on its way into the store is put in again.
+    pub(super) fn again(&self, i: usize, number: Option<u64>, staging: &mut Staging) {
+        match self.store.again(number) {
+            Some(deposit) => staging.kept = Kept::Yes(deposit),
+            None => self.keep(i, staging),
+        }
+    }
+}
+
+impl Staging {
+    /// Which end is which is asked of the kernel.
+    fn claimed(claimed: Claimed) -> Option<Staging> {
+        let (mut read, mut write) = (None, None);
+        for end in claimed.ends {
+            match access(&end) {
+                Some(OFlag::O_RDONLY) => read = Some(end),
+                Some(OFlag::O_WRONLY) => write = Some(end),
+                _ => {}
+            }
+        }
+        let (read, write) = read.zip(write)?;
+        let capacity = pipe::size(&write).ok()?;
+        Some(Staging {
+            read,
+            write,
+            capacity,
+            bytes: 0,
+            ahead: 0,
+            kept: Kept::Yes(claimed.deposit),
+        })
+    }
+
+    pub(super) fn number(&self) -> Option<u64> {
+        self.kept.number()
+    }
+}
+
+fn access(end: &OwnedFd) -> Option<OFlag> {
+    let flags = OFlag::from_bits_retain(fcntl(end, FcntlArg::F_GETFL).ok()?);
+    Some(flags & OFlag::O_ACCMODE)
+}
