@@ -218,6 +218,32 @@ impl Drop for Leaf {
 mod tests {
     use super::*;
 
+    /// Where this user may make one.
+    #[test]
+    fn one_is_taken_back_with_what_is_in_it_and_goes_when_it_is_empty() {
+        let Some((_, own)) = own() else { return };
+        let Ok(first) = Leaf::make(own.join(format!("sluiced-test-{}", std::process::id()))) else {
+            return;
+        };
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let pid = child.id().cast_signed();
+        // To move somebody takes more rights than to make one.
+        if write(first.path(), "cgroup.procs", &pid.to_string()).is_err() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return;
+        }
+        let again = Leaf::again(first.path()).unwrap();
+        assert_eq!(again.members(), [pid]);
+        again.kill();
+        child.wait().unwrap();
+        assert!(!again.is_populated());
+        let path = again.path().to_owned();
+        drop(again);
+        assert!(!path.exists());
+        assert_eq!(Leaf::again(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
     #[test]
     fn a_cgroup_is_found_by_its_mount() {
         let hybrid = "38 31 0:34 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw";

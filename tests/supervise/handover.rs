@@ -88,7 +88,6 @@ fn a_line_that_was_begun_before_is_ended_after_it() {
     alone(async {
         let mut spec = spec("printf 'begun '; read -r line; echo ended; echo next; exec sleep 100");
         spec.stdout = OutputPolicy::Log;
-        spec.stderr = OutputPolicy::Log;
         let (mut rig, log) = Rig::logged(spec, stdin());
         rig.until(ProcessState::Ready).await;
         loop {
@@ -106,6 +105,31 @@ fn a_line_that_was_begun_before_is_ended_after_it() {
         let text = log.text();
         assert_eq!(text.matches("begun").count(), 1, "{text}");
         assert!(text.contains("stdout: begun ended "), "{text}");
+        rig.end().await;
+    });
+}
+
+#[test]
+fn a_flood_comes_to_rest_and_goes_on_being_counted() {
+    alone(async {
+        let mut spec = spec("exec yes");
+        spec.stdout = OutputPolicy::Log;
+        let (mut rig, log) = Rig::logged(spec, Wiring::default());
+        rig.until_true("flooded", || log.text().lines().count() > 100).await;
+        for _ in 0..20 {
+            let (packed, thaw) = rig.freeze().await;
+            let before = log.text().len();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert_eq!(log.text().len(), before);
+            drop((packed, thaw));
+        }
+        rig.upgrade().await;
+        rig.until_true("left out", || log.text().contains("lines left out"))
+            .await;
+        let shown = |text: &str| text.lines().filter(|line| line.contains("stdout: y ")).count();
+        let text = log.text();
+        let first_second = text.split("lines left out").next().unwrap();
+        assert!(shown(first_second) <= 1000, "{}", shown(first_second));
         rig.end().await;
     });
 }
