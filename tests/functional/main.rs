@@ -1,8 +1,8 @@
 //! Black-box stories against the real `sluiced` and `sluicectl`. See docs/testing.md.
 //!
 //! The harness is in `support/`, the stories are one file a theme. The executable has a `main` of its own because it
-//! plays three parts: the test runner, the scripted peer that configs name as a `command`, and the warden that every
-//! daemon under test is run by.
+//! plays four parts: the test runner, the scripted peer that configs name as a `command`, the warden that every
+//! daemon under test is run by, and the stage that becomes a daemon which descriptors are passed to.
 
 mod support;
 
@@ -42,6 +42,7 @@ mod readiness;
 mod relay;
 mod reload;
 mod runtime_directory;
+mod service_manager;
 mod shutdown;
 mod spawn;
 mod systemd;
@@ -94,6 +95,7 @@ const THEMES: &[Theme] = &[
     ("relay", relay::STORIES),
     ("reload", reload::STORIES),
     ("runtime_directory", runtime_directory::STORIES),
+    ("service_manager", service_manager::STORIES),
     ("shutdown", shutdown::STORIES),
     ("spawn", spawn::STORIES),
     ("systemd", systemd::STORIES),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -126,7 +127,7 @@ impl Daemon {
         Daemon::config(text).start()
     }
 
-    fn wait_until_it_answers(&mut self) {
+    pub(super) fn wait_until_it_answers(&mut self) {
         let deadline = Deadline::within(PATIENCE);
         loop {
             let ended = self.warden.ending(&Deadline::within(std::time::Duration::ZERO));
@@ -256,6 +257,22 @@ impl Daemon {
     pub fn killed(mut self) -> Rc<Place> {
         self.signal(Signal::SIGKILL);
         self.ending();
+        Rc::clone(&self.place)
+    }
+
+    /// SIGKILL to it, and then to everything beneath it, until nobody is left. The directory stays for the next life.
+    pub fn killed_with_all(mut self) -> Rc<Place> {
+        self.closed = true;
+        self.signal(Signal::SIGKILL);
+        let deadline = Deadline::within(PATIENCE);
+        while self
+            .warden
+            .ending(&Deadline::within(Duration::from_millis(10)))
+            .is_none()
+        {
+            assert!(!deadline.passed(), "somebody lives on\n{}", self.log_tail());
+            self.warden.kill_beneath();
+        }
         Rc::clone(&self.place)
     }
 

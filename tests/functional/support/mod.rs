@@ -34,6 +34,8 @@ mod fifo;
 mod law;
 mod lines;
 mod log;
+mod manager;
+mod notification;
 mod numbered;
 mod pattern;
 mod peer;
@@ -56,6 +58,8 @@ pub use fifo::{FifoReader, FifoWriter, Taken, make_fifo};
 pub use law::{check_law, check_records};
 pub use lines::{Dice, LineChecker, Lines};
 pub use log::panics_in;
+pub use manager::{Manager, Phase};
+pub use notification::send as send_notification;
 pub use numbered::{Numbered, Tally, came_exactly_once, each_once, piece_size, runs, try_runs};
 pub use pattern::{Checker, Pattern};
 pub use place::Place;
@@ -88,6 +92,7 @@ pub fn other_part() -> Option<ExitCode> {
     match arguments.next()?.as_str() {
         peer::PART => Some(peer::play(&arguments.collect::<Vec<_>>())),
         warden::PART => Some(warden::play(&arguments.collect::<Vec<_>>())),
+        manager::PART => Some(manager::play(&arguments.collect::<Vec<_>>())),
         _ => None,
     }
 }

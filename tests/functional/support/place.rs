@@ -1,5 +1,6 @@
 //! The private directory of a story.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -12,6 +13,7 @@ const SOCKET_PATH_MAX: usize = 107;
 #[derive(Debug)]
 pub struct Place {
     home: TempDir,
+    socket_is_lent: Cell<bool>,
 }
 
 impl Place {
@@ -22,7 +24,10 @@ impl Place {
             .tempdir()
             .expect("a private directory");
         std::fs::create_dir(home.path().join("run")).expect("a runtime directory");
-        let place = Place { home };
+        let place = Place {
+            home,
+            socket_is_lent: Cell::new(false),
+        };
         let length = place.socket().as_os_str().len();
         assert!(
             length <= SOCKET_PATH_MAX,
@@ -54,6 +59,16 @@ impl Place {
     /// The control socket.
     pub fn socket(&self) -> PathBuf {
         self.fifo("control.sock")
+    }
+
+    /// The control socket is not the daemon's own, and stays when that goes.
+    pub fn lend_socket(&self) {
+        self.socket_is_lent.set(true);
+    }
+
+    /// Whether it is so.
+    pub fn socket_is_lent(&self) -> bool {
+        self.socket_is_lent.get()
     }
 
     /// The config file.

@@ -103,6 +103,14 @@ pub fn children_of(pid: i32) -> Vec<(i32, char)> {
     children.collect()
 }
 
+/// All processes beneath `pid`, whatever is between.
+pub fn beneath(pid: i32) -> Vec<i32> {
+    let mut found: Vec<i32> = children_of(pid).into_iter().map(|(child, _)| child).collect();
+    let deeper: Vec<i32> = found.iter().flat_map(|child| beneath(*child)).collect();
+    found.extend(deeper);
+    found
+}
+
 /// The process group of a process.
 pub fn group_of(pid: i32) -> Option<i32> {
     stat_fields(pid)?.get(2)?.parse().ok()

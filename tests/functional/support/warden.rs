@@ -97,6 +97,14 @@ impl Warden {
         self.pid
     }
 
+    /// SIGKILL to everything beneath it, by id.
+    pub fn kill_beneath(&self) {
+        for pid in probe::beneath(self.process.id().cast_signed()) {
+            // Gone by itself: as well.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+
     /// How the daemon ended, if it has by the deadline.
     pub fn ending(&mut self, deadline: &Deadline) -> Option<Ending> {
         while !self.done {

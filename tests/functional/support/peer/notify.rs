@@ -1,36 +1,21 @@
 //! How a peer says that it is ready (sd_notify(3)).
 
-use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, socket};
 
 use super::super::clock;
+use super::super::notification::send;
 use super::Stop;
-
-/// A message to an address as it stands in NOTIFY_SOCKET, with descriptors.
-fn send(address: &str, text: &str, descriptors: &[i32]) -> Result<(), Stop> {
-    let from = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
-    let to = match address.strip_prefix('@') {
-        Some(name) => UnixAddr::new_abstract(name.as_bytes())?,
-        None => UnixAddr::new(address)?,
-    };
-    let rights = [ControlMessage::ScmRights(descriptors)];
-    let rights = if descriptors.is_empty() { &[][..] } else { &rights[..] };
-    let text = [IoSlice::new(text.as_bytes())];
-    sendmsg(from.as_raw_fd(), &text, rights, MsgFlags::MSG_NOSIGNAL, Some(&to))?;
-    Ok(())
-}
 
 fn address() -> Result<String, Stop> {
     std::env::var("NOTIFY_SOCKET").map_err(|_| Stop::Failed("there is no NOTIFY_SOCKET".to_owned()))
 }
 
 pub(super) fn notify(text: &str) -> Result<(), Stop> {
-    send(&address()?, &text.replace("\\n", "\n"), &[])
+    Ok(send(&address()?, &text.replace("\\n", "\n"), &[])?)
 }
 
 pub(super) fn notify_elsewhere(path: &str) -> Result<(), Stop> {
@@ -38,7 +23,7 @@ pub(super) fn notify_elsewhere(path: &str) -> Result<(), Stop> {
     loop {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         if let Some((address, _)) = text.split_once(' ') {
-            return send(address, "READY=1\nSTATUS=forged", &[]);
+            return Ok(send(address, "READY=1\nSTATUS=forged", &[])?);
         }
         if deadline.passed() {
             return Err(Stop::Failed(format!("no address in {path}")));
@@ -84,5 +69,5 @@ pub(super) fn garbage() -> Result<(), Stop> {
     for text in ["", "\n", &long, &longer, odd] {
         send(&address, text, &[])?;
     }
-    send(&address, "FDSTORE=1\nFDNAME=x", &[0, 1, 2, 0, 1, 2])
+    Ok(send(&address, "FDSTORE=1\nFDNAME=x", &[0, 1, 2, 0, 1, 2])?)
 }
