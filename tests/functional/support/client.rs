@@ -61,16 +61,18 @@ impl Client {
 
     /// Sends a call; `extra` are the varlink flags (`more`, `oneway`).
     pub fn send_call(&mut self, method: &str, parameters: &Value, extra: &[&str]) {
-        let method = if method.contains('.') {
-            method.to_owned()
-        } else {
-            format!("{INTERFACE}.{method}")
-        };
-        let mut message = json!({ "method": method, "parameters": parameters });
+        let mut message = call_of(method, parameters);
         for flag in extra {
             message[*flag] = json!(true);
         }
         self.send(&message);
+    }
+
+    /// Sends a call; an error when the daemon has closed the connection.
+    pub(super) fn try_send_call(&mut self, method: &str, parameters: &Value) -> std::io::Result<()> {
+        let mut bytes = call_of(method, parameters).to_string().into_bytes();
+        bytes.push(0);
+        self.send_raw(&bytes)
     }
 
     /// The next message; `None` when the daemon has closed the connection; panics when none comes.
@@ -132,7 +134,16 @@ impl Client {
     }
 }
 
-fn parameters_of(message: &Shown) -> Result<Shown, CallError> {
+fn call_of(method: &str, parameters: &Value) -> Value {
+    let method = if method.contains('.') {
+        method.to_owned()
+    } else {
+        format!("{INTERFACE}.{method}")
+    };
+    json!({ "method": method, "parameters": parameters })
+}
+
+pub(super) fn parameters_of(message: &Shown) -> Result<Shown, CallError> {
     let parameters = message.field("parameters");
     let parameters = Shown(if parameters.is_null() {
         json!({})

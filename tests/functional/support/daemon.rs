@@ -26,6 +26,7 @@ pub struct Builder {
     arguments: Vec<String>,
     wrapper: Vec<String>,
     environment: Vec<(String, String)>,
+    program: PathBuf,
 }
 
 impl Builder {
@@ -58,6 +59,17 @@ impl Builder {
         &self.place
     }
 
+    /// Runs it as `$DIR/sluiced`, which the story may replace.
+    pub fn with_own_binary(mut self) -> Builder {
+        let own = self.place.file("sluiced");
+        if std::fs::hard_link(&self.program, &own).is_err() {
+            self.place
+                .replace_binary("cp \"$1\" \"$2\"", &[&self.program.display().to_string()]);
+        }
+        self.program = own;
+        self
+    }
+
     /// Runs the daemon by another command, which is to execute what follows it.
     pub fn wrapped_in(mut self, wrapper: &[&str]) -> Builder {
         self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
@@ -82,7 +94,7 @@ impl Builder {
         let text = config_text::complete(&self.text, place.home(), &place.runtime_directory(), peer::PART);
         std::fs::write(place.config(), text).expect("writing the config");
         let mut command = self.wrapper;
-        command.push(program("sluiced").display().to_string());
+        command.push(self.program.display().to_string());
         command.extend(["--config".to_owned(), place.config().display().to_string()]);
         command.extend(self.arguments);
         let warden = Warden::start(&place.log(), &command, &self.environment);
@@ -119,6 +131,7 @@ impl Daemon {
             arguments: Vec::new(),
             wrapper: Vec::new(),
             environment: Vec::new(),
+            program: program("sluiced"),
         }
     }
 

@@ -44,6 +44,7 @@ mod probe;
 mod run;
 mod shown;
 mod skip;
+mod upgraded;
 mod wait;
 mod warden;
 

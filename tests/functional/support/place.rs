@@ -2,8 +2,11 @@
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
+
+use super::output_of;
 
 /// Longest path of a UNIX socket, without its NUL (unix(7)).
 const SOCKET_PATH_MAX: usize = 107;
@@ -69,6 +72,15 @@ impl Place {
     /// Whether it is so.
     pub fn socket_is_lent(&self) -> bool {
         self.socket_is_lent.get()
+    }
+
+    /// Puts another file in the place of `$DIR/sluiced`: what a shell script makes of `$1` … and writes into its last
+    /// argument. By a process of its own, since a file that some child of this one has inherited cannot be executed.
+    pub fn replace_binary(&self, script: &str, arguments: &[&str]) {
+        let (own, next) = (self.file("sluiced"), self.file("sluiced.next"));
+        let made = output_of(Command::new("sh").args(["-c", script, "sh"]).args(arguments).arg(&next));
+        made.expect_code(0);
+        std::fs::rename(next, own).expect("another binary in its place");
     }
 
     /// The config file.

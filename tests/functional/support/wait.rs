@@ -49,7 +49,8 @@ impl Daemon {
         }
     }
 
-    fn look(&self, subject: &str) -> Shown {
+    /// `route.NAME` or `process.NAME`.
+    pub fn look(&self, subject: &str) -> Shown {
         match subject.split_once('.') {
             Some(("route", name)) => self.route(name),
             Some(("process", name)) => self.process(name),
