@@ -48,6 +48,12 @@ mod spawn;
 mod systemd;
 mod tee;
 mod tee_faults;
+mod upgrade;
+mod upgrade_bytes;
+mod upgrade_processes;
+mod upgrade_refused;
+mod upgrade_routes;
+mod upgrade_signals;
 mod watermarks;
 mod why;
 
@@ -101,6 +107,12 @@ const THEMES: &[Theme] = &[
     ("systemd", systemd::STORIES),
     ("tee", tee::STORIES),
     ("tee_faults", tee_faults::STORIES),
+    ("upgrade", upgrade::STORIES),
+    ("upgrade_bytes", upgrade_bytes::STORIES),
+    ("upgrade_processes", upgrade_processes::STORIES),
+    ("upgrade_refused", upgrade_refused::STORIES),
+    ("upgrade_routes", upgrade_routes::STORIES),
+    ("upgrade_signals", upgrade_signals::STORIES),
     ("watermarks", watermarks::STORIES),
     ("why", why::STORIES),
 ];
