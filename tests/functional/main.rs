@@ -50,6 +50,7 @@ mod tee;
 mod tee_faults;
 mod upgrade;
 mod upgrade_bytes;
+mod upgrade_ends;
 mod upgrade_processes;
 mod upgrade_refused;
 mod upgrade_routes;
@@ -109,6 +110,7 @@ const THEMES: &[Theme] = &[
     ("tee_faults", tee_faults::STORIES),
     ("upgrade", upgrade::STORIES),
     ("upgrade_bytes", upgrade_bytes::STORIES),
+    ("upgrade_ends", upgrade_ends::STORIES),
     ("upgrade_processes", upgrade_processes::STORIES),
     ("upgrade_refused", upgrade_refused::STORIES),
     ("upgrade_routes", upgrade_routes::STORIES),

@@ -1,15 +1,14 @@
 //! Routes that are in the middle of something when the daemon is upgraded: each goes on with it.
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::support::{
-    Background, Checker, Daemon, FifoReader, FifoWriter, Numbered, Pattern, Shown, Taken, Tally, came_exactly_once,
-    runs, stories, until,
+    Background, Checker, Daemon, FifoReader, FifoWriter, Numbered, Pattern, Taken, Tally, came_exactly_once, runs,
+    stories, until,
 };
 
 stories!(
+    a_pause_goes_on_being_counted,
     what_is_queued_to_a_stuck_reader,
     an_operators_pause,
     start_paused_is_for_the_first_life,
@@ -21,11 +20,6 @@ stories!(
     a_drained_route_can_be_resumed,
     what_was_dropped_stays_counted,
     a_balance_keeps_its_shares,
-    a_fifo_without_a_reader_keeps_its_bytes,
-    an_unread_stdin_is_the_successors,
-    a_writer_that_left_before_it,
-    a_writer_that_leaves_and_comes_back,
-    a_reader_that_comes_after_it,
     destinations_that_came_by_a_reload,
 );
 
@@ -72,6 +66,23 @@ fn what_is_queued_to_a_stuck_reader() {
         daemon.wait_for("route.a", "closed");
         daemon.finish();
     }
+}
+
+/// pausedUSec, and the moment since when.
+fn a_pause_goes_on_being_counted() {
+    let daemon = Daemon::start("[route.a]\nfrom = \"fifo:in\"\nto = \"fifo:out\"\n");
+    let reader = FifoReader::open(daemon.fifo("out"));
+    let mut writer = FifoWriter::open(daemon.fifo("in"));
+    writer.write_until(Pattern::new(85), || is_full(&daemon));
+    let mut last = daemon.wait_until("route.a", "counted", |route| route.int("pauses") == 1);
+    for _ in 0..3 {
+        daemon.upgrade_at_rest(&["route.a"]);
+        let route = daemon.route("a");
+        assert!(route.int("pausedUSec") > last.int("pausedUSec"), "{last}\n{route}");
+        assert_eq!(route.int("pauses"), 1, "{route}");
+        last = route;
+    }
+    drop((writer, reader));
 }
 
 fn an_operators_pause() {
@@ -300,151 +311,6 @@ fn a_balance_keeps_its_shares() {
     let route = daemon.wait_for("route.a", "closed");
     let shares: u64 = route.list("destinations").iter().map(|one| one.int("records")).sum();
     assert_eq!(shares, 2000, "{route}");
-}
-
-fn a_fifo_without_a_reader_keeps_its_bytes() {
-    for path in ["auto", "copy", "splice"] {
-        let daemon = Daemon::start(&format!(
-            "[route.a]\nfrom = \"fifo:in\"\nto = [\"fifo:out\", \"fifo:never\"]\npath = \"{path}\"\n\
-             [route.b]\nfrom = \"fifo:in-b\"\nto = \"fifo:out-b\"\npath = \"{path}\"\n"
-        ));
-        let readers = ["out", "never", "out-b"].map(|name| FifoReader::open(daemon.fifo(name)));
-        let pattern = Pattern::new(83);
-        for name in ["in", "in-b"] {
-            let mut writer = FifoWriter::open(daemon.fifo(name));
-            writer.write_pattern(pattern, 20_000);
-        }
-        for route in ["a", "b"] {
-            daemon.wait_until(&format!("route.{route}"), "written", |route| {
-                route.list("destinations").iter().all(|one| one.int("bytes") == 20_000)
-            });
-        }
-        drop(readers);
-        for route in ["route.a", "route.b"] {
-            daemon.wait_until(route, "without a reader", |route| route.paused_only_for("no_reader"));
-        }
-        daemon.upgrade_at_rest(&["route.a", "route.b"]);
-        for name in ["out", "never", "out-b"] {
-            let mut reader = FifoReader::open(daemon.fifo(name));
-            reader.check_up_to(&mut Checker::new(pattern), 20_000);
-        }
-        daemon.finish();
-    }
-}
-
-fn kernel_bytes(route: &Shown) -> u64 {
-    route.destination(0).maybe_int("kernelBytes").unwrap_or(0)
-}
-
-/// keep-stdin: the pipe is the process's, not a life's of the daemon.
-fn an_unread_stdin_is_the_successors() {
-    let daemon = Daemon::start(
-        r#"
-        [process.consumer]
-        command = [$PEER, "record-some 10000 $DIR/record", "await $DIR/run/gate", "record $DIR/record"]
-        restart-delay = "1ms"
-
-        [route.gate]
-        from = "fifo:gate-in"
-        to = "fifo:gate"
-
-        [route.a]
-        from = { fifo = "in", on-eof = "close" }
-        to = "process:consumer.stdin"
-        "#,
-    );
-    let pattern = Pattern::new(84);
-    let mut writer = FifoWriter::open(daemon.fifo("in"));
-    writer.write_pattern(pattern, 50_000);
-    let unread = |route: &Shown| kernel_bytes(route) == 40_000;
-    daemon.wait_until("route.a", "unread", unread);
-    let pid = daemon.pid_of("consumer");
-    daemon.upgrade_at_rest(&["route.a", "process.consumer"]);
-    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("a consumer to kill");
-    daemon.wait_until("route.a", "read on", |route| kernel_bytes(route) == 30_000);
-    daemon.upgrade();
-    FifoWriter::open(daemon.fifo("gate-in")).write_all(b"x");
-    writer.write_pattern(pattern, 100_000);
-    drop(writer);
-    daemon.wait_for("route.a", "closed");
-    daemon.wait_for("process.consumer", "finished");
-    let record = std::fs::read(daemon.file("record")).expect("the record");
-    Checker::new(pattern).feed(&record);
-    assert_eq!(record.len(), 150_000);
-}
-
-/// fifo(7): after the last writer has left, only the hang-up tells of it; it must not be forgotten, nor told twice.
-fn a_writer_that_left_before_it() {
-    for (end, path) in [("close", "auto"), ("close", "copy"), ("reopen", "splice")] {
-        let daemon = Daemon::start(&format!(
-            "[route.a]\nfrom = {{ fifo = \"in\", on-eof = \"{end}\" }}\nto = \"fifo:out\"\npath = \"{path}\"\nstart-paused = true\n"
-        ));
-        let mut reader = FifoReader::open(daemon.fifo("out"));
-        let mut writer = FifoWriter::open(daemon.fifo("in"));
-        writer.write_all(b"before");
-        drop(writer);
-        daemon.wait_until("route.a", "hung up", |route| route.source(0).flag("peerHungUp"));
-        daemon.upgrade_at_rest(&["route.a"]);
-        assert!(daemon.changes("ResumeRoute", json!({ "name": "a" })));
-        assert_eq!(reader.read_exact(6), b"before");
-        if end == "close" {
-            assert_eq!(reader.read_to_end(), b"");
-            let route = daemon.wait_for("route.a", "closed");
-            assert_eq!(route.source(0).text("closeCause"), "eof");
-        } else {
-            daemon.upgrade();
-            FifoWriter::open(daemon.fifo("in")).write_all(b"after");
-            assert_eq!(reader.read_exact(5), b"after");
-        }
-        daemon.finish();
-    }
-}
-
-/// Writers that come and go around upgrades: no end comes between them, and one that never came is waited for.
-fn a_writer_that_leaves_and_comes_back() {
-    let daemon = Daemon::start(
-        "[route.a]\nfrom = [{ fifo = \"in\", on-eof = \"reopen\" }, { fifo = \"held\", on-eof = \"hold\" }, { fifo = \"never\", on-eof = \"close\" }]\nto = \"fifo:out\"\n",
-    );
-    let mut reader = FifoReader::open(daemon.fifo("out"));
-    for turn in 0..6_u8 {
-        for name in ["in", "held"] {
-            let mut writer = FifoWriter::open(daemon.fifo(name));
-            writer.write_all(&[turn; 100]);
-            assert_eq!(reader.read_exact(100), [turn; 100]);
-            daemon.upgrade();
-            writer.write_all(&[turn; 200]);
-            assert_eq!(reader.read_exact(200), [turn; 200]);
-        }
-        daemon.upgrade();
-        assert_eq!(daemon.route("a").source(2).state(), "waiting");
-    }
-    FifoWriter::open(daemon.fifo("never")).write_all(b"last");
-    assert_eq!(reader.read_exact(4), b"last");
-    daemon.wait_until("route.a", "ended by the third", |route| {
-        route.source(2).state() == "ended"
-    });
-}
-
-/// open(2) of a reader that blocks returns: its keeper is there in the next life, too.
-fn a_reader_that_comes_after_it() {
-    for path in ["auto", "copy", "splice"] {
-        let daemon = Daemon::start(&format!(
-            "[route.a]\nfrom = \"fifo:in\"\nto = \"fifo:out\"\npath = \"{path}\"\n"
-        ));
-        let mut writer = FifoWriter::open(daemon.fifo("in"));
-        writer.write_all(b"waits");
-        daemon.wait_until("route.a", "without a reader", |route| {
-            route.paused_only_for("no_reader")
-        });
-        daemon.upgrade_at_rest(&["route.a"]);
-        let mut reader = FifoReader::open_blocking(daemon.fifo("out"));
-        assert_eq!(reader.read_exact(5), b"waits");
-        drop(reader);
-        daemon.wait_until("route.a", "without a reader", |route| {
-            route.reasons().contains(&"no_reader".to_owned())
-        });
-        daemon.finish();
-    }
 }
 
 /// fromBytes, retiredBytes and what removed sources had given belong to the law.

@@ -166,7 +166,7 @@ fn a_storm_of_signals_kills_nobody() {
     daemon.wait_for("route.a", "closed");
 }
 
-/// The queue has both: the first one's execve(2) ends the other's connection, or both are answered.
+/// One for all, or one after the other: whoever gets a reply gets a good one, and the others an end.
 fn two_callers_at_once() {
     let daemon = Daemon::start(RELAY);
     let callers: Vec<_> = (0..4)
@@ -176,16 +176,13 @@ fn two_callers_at_once() {
         })
         .collect();
     let replies: Vec<_> = callers.into_iter().map(Background::done).collect();
-    let lives: Vec<u64> = replies
+    let lives = replies
         .into_iter()
         .flatten()
-        .map(|reply| reply.expect("Upgrade").int("life"))
-        .collect();
-    let mut different = lives.clone();
-    different.sort_unstable();
-    different.dedup();
-    assert!(!lives.is_empty() && different.len() == lives.len(), "{lives:?}");
-    daemon.wait_for_life(2);
+        .map(|reply| reply.expect("Upgrade").int("life"));
+    let last = lives.max().expect("one of them is answered");
+    assert!((2..=5).contains(&last), "{last}");
+    assert_eq!(daemon.life(), last);
     daemon.wait_for("process.p", "ready");
 }
 
