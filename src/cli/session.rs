@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Failure;
+use crate::control::call;
 use crate::control::client::{Client, ClientError, typed};
 
 /// The connection, and how replies are wanted.
@@ -34,7 +35,7 @@ impl Session {
         method: &str,
         parameters: &impl Serialize,
     ) -> Result<Option<T>, Failure> {
-        let reply = self.client.call(method, parameters, false)?;
+        let reply = self.call(method, parameters, false)?;
         self.reply(reply)
     }
 
@@ -44,8 +45,23 @@ impl Session {
         method: &str,
         parameters: &impl Serialize,
     ) -> Result<Option<T>, Failure> {
-        let reply = self.client.call(method, parameters, self.wait)?;
+        let reply = self.call(method, parameters, self.wait)?;
         self.reply(reply)
+    }
+
+    fn call(
+        &mut self,
+        method: &str,
+        parameters: &impl Serialize,
+        waits: bool,
+    ) -> Result<Map<String, Value>, ClientError> {
+        match method {
+            // Whether it was done is not known, and twice is not the same as once.
+            call::SIGNAL_PROCESS | call::RESTART_PROCESS | call::UPGRADE | call::SHUTDOWN => {
+                self.client.call(method, parameters, waits)
+            }
+            _ => self.client.call_again(method, parameters, waits),
+        }
     }
 
     /// Shows the reply as one line where JSON is wanted.

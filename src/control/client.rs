@@ -18,6 +18,9 @@ use super::error::{Error, WireError};
 /// How long a daemon that lives may take to accept, to read a request, and to answer one that does not wait.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often a call is tried again whose connection has ended.
+const AGAIN: usize = 3;
+
 /// What a daemon replies is shorter; what goes on for longer is none.
 const LONGEST: u64 = 256 << 20;
 
@@ -68,6 +71,7 @@ struct Message<'a, P> {
 /// A connection to the daemon.
 #[derive(Debug)]
 pub struct Client {
+    path: PathBuf,
     stream: BufReader<UnixStream>,
 }
 
@@ -79,8 +83,30 @@ impl Client {
             source,
         })?;
         Ok(Client {
+            path: path.to_owned(),
             stream: BufReader::with_capacity(64 * 1024, stream),
         })
+    }
+
+    /// As `call`, for what may be done twice: where the connection ends without a reply, since the daemon has been upgraded
+    /// in this moment, it is asked again.
+    pub fn call_again(
+        &mut self,
+        method: &str,
+        parameters: &impl Serialize,
+        waits: bool,
+    ) -> Result<Map<String, Value>, ClientError> {
+        for _ in 0..AGAIN {
+            match self.call(method, parameters, waits) {
+                Err(ClientError::Gone) => {}
+                result => return result,
+            }
+            let Ok(next) = Client::connect(&self.path) else {
+                return Err(ClientError::Gone);
+            };
+            *self = next;
+        }
+        self.call(method, parameters, waits)
     }
 
     /// One request, one reply. With `waits` the reply may take for ever.

@@ -109,10 +109,11 @@ async fn converse<B: Backend>(shared: &Shared<B>, mut link: Link, seat: &Seat, r
         let message = tokio::select! {
             biased;
             message = link.next() => message,
-            () = stop.cancelled() => {
-                link.close();
-                return Ok(());
-            }
+            () = stop.cancelled() => match link.has_unread() {
+                // It has asked already, and is answered.
+                true => link.next().await,
+                false => return Ok(()),
+            },
         };
         let message = match message {
             None | Some(Err(CodecError::Io(_))) => return Ok(()),

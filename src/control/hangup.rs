@@ -34,6 +34,14 @@ fn watch(stream: &UnixStream) -> std::io::Result<AsyncFd<OwnedFd>> {
     reactor::register_own(copy, Interest::PRIORITY)
 }
 
+/// Whether there is something to read now, whatever the reactor knows.
+pub(super) fn has_unread(stream: &UnixStream) -> bool {
+    let mut asked = [PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
+    let readable = poll(&mut asked, PollTimeout::ZERO).is_ok_and(|count| count > 0);
+    // The end of the stream is readable, too.
+    readable && !hung_up(stream)
+}
+
 fn hung_up(stream: &UnixStream) -> bool {
     let mut asked = [PollFd::new(stream.as_fd(), PollFlags::empty())];
     match poll(&mut asked, PollTimeout::ZERO) {

@@ -68,11 +68,10 @@ impl Link {
         })
     }
 
-    /// Ends it so that the client sees the end of its stream, and no error for what it has just sent (unix(7)).
-    pub(super) fn close(self) {
-        let stream = self.stream.get_ref();
-        let mut thrown_away = [0; 4096];
-        while stream.try_read(&mut thrown_away).is_ok_and(|count| count > 0) {}
+    /// Whether something has come that was not read yet. A socket that is closed then is an error to the other end, and not
+    /// the end of its stream (unix(7)).
+    pub(super) fn has_unread(&self) -> bool {
+        hangup::has_unread(self.stream.get_ref())
     }
 
     /// A message of what the last life had read.

@@ -238,7 +238,6 @@ async fn live(
         (holds, asking),
         (&signals, blocked.clone()),
     )?;
-    signals::let_come(&blocked).map_err(|error| StartError::Io("let signals come", error))?;
     let (notices_in, notices) = mpsc::unbounded_channel();
     let (reports, relayed) = relay::reports();
     let store = keeping
@@ -256,6 +255,8 @@ async fn live(
         log_level: log.level(),
     };
     let daemon = begin(config, arguments.exit_when_done, means, (past, running)).await?;
+    // All threads are there that stay. What has come until now comes at once.
+    signals::let_come(&blocked).map_err(|error| StartError::Io("let signals come", error))?;
     tokio::task::spawn_local(hear_processes(Rc::clone(&daemon), notices));
     let no_more = CancellationToken::new();
     let orphans = tokio::task::spawn_local(hear_orphans(Rc::clone(&daemon), orphans, no_more.clone()));

@@ -6,15 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt;
-use signal_hook::consts::signal::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR2};
+use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook_tokio::Signals;
 
 use crate::sys::execute;
 
 /// Those that are heard here.
 const HEARD: [i32; 4] = [SIGTERM, SIGINT, SIGHUP, SIGUSR2];
-/// Those for which there are handlers: on the main thread alone, so that it can hold them back.
-const HANDLED: [i32; 5] = [SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD];
 
 /// Signals as they come.
 pub struct Caught {
@@ -28,10 +26,7 @@ pub struct Unheard(Vec<(i32, Arc<AtomicBool>)>);
 
 /// Threads that are started from now on get no signal for which there are handlers. What was blocked before.
 pub fn hold_back() -> io::Result<Vec<i32>> {
-    let before = execute::blocked_signals();
-    let all: Vec<i32> = before.iter().copied().chain(HANDLED).collect();
-    execute::block_signals(&all)?;
-    Ok(before)
+    execute::hold_back_signals()
 }
 
 /// From now on this thread gets all but these; what has waited comes at once.

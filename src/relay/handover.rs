@@ -79,6 +79,7 @@ struct SavedDestination {
     backlog: SavedBacklog,
     mark: Watermark,
     teed: u64,
+    refused: bool,
     sent: u64,
     records: u64,
     dropped: Dropped,
@@ -267,6 +268,7 @@ impl Destination {
             backlog: self.backlog.pack(parcel),
             mark: self.mark,
             teed: self.teed,
+            refused: self.refused,
             sent: self.sent,
             records: self.records,
             dropped: self.dropped,
@@ -290,7 +292,7 @@ impl Destination {
             Some(SavedEnd::Always(slot)) => Some(WriteEnd::always_writable(parcel.take(slot)?)),
         };
         self.backlog.unpack(saved.backlog, parcel)?;
-        (self.mark, self.teed) = (saved.mark, saved.teed);
+        (self.mark, self.teed, self.refused) = (saved.mark, saved.teed, saved.refused);
         (self.sent, self.records) = (saved.sent, saved.records);
         (self.dropped, self.dropped_before) = (saved.dropped, saved.dropped_before);
         self.dropping = saved.dropping;

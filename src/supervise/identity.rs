@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use tokio::sync::oneshot;
 
 use crate::model::ProcessSpec;
+use crate::sys::execute;
 use crate::sys::process::{Identity, IdentityError};
 
 /// What a look-up has found.
@@ -28,6 +29,8 @@ impl Lookup {
         }
         let (tell, found) = oneshot::channel();
         let look_up = move || {
+            // Where that fails, a signal to the daemon may be heard late.
+            let _ = execute::hold_back_signals();
             // Nobody may want to know any more.
             let _ = tell.send(Identity::look_up(user.as_deref(), group.as_deref()));
         };

@@ -50,6 +50,24 @@ pub fn blocked_signals() -> Vec<i32> {
     mask.iter().map(|signal| signal as i32).collect()
 }
 
+/// Those for which the daemon has handlers. They run on the main thread alone, so that it can hold them back: every other
+/// thread has these blocked.
+const HANDLED: [Signal; 5] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGUSR2,
+    Signal::SIGCHLD,
+];
+
+/// From now on this thread, and what it starts, gets no signal for which there are handlers. What was blocked before.
+pub fn hold_back_signals() -> io::Result<Vec<i32>> {
+    let before = blocked_signals();
+    let mask: SigSet = HANDLED.into_iter().collect();
+    mask.thread_block().map_err(errno::io)?;
+    Ok(before)
+}
+
 /// From now on this thread has just these blocked. Those that have waited come at once.
 pub fn block_signals(numbers: &[i32]) -> io::Result<()> {
     let mut mask = SigSet::empty();

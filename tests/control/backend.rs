@@ -12,9 +12,9 @@ use serde_json::Map;
 use sluiced::control::types::{
     Cause, ConfigFile, Destination, Event, LastExit, Process, Reloaded, Route, Snapshot, Source, Status, Step,
 };
-use sluiced::control::{Access, Backend, Error, Limits, Server, Subscription, listen};
+use sluiced::control::{Access, Backend, Caller, Error, Limits, Server, Subscription, listen};
 use sluiced::sys::clock;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::raw::Raw;
@@ -217,6 +217,10 @@ impl Backend for Memory {
         })
     }
 
+    async fn upgrade(&self, _: Option<Caller>) -> Error {
+        Error::Busy("there is no other program".to_owned())
+    }
+
     async fn explain(&self, route: &str) -> Result<Vec<Cause>, Error> {
         Self::known_route(route)?;
         let cause = |subject: &str, text: &str, since_usec| Cause {
@@ -292,7 +296,7 @@ impl Running {
             };
             let server = Server::new(listener, access, Rc::new(memory), limits);
             tokio::task::LocalSet::new()
-                .block_on(&runtime, server.run(token))
+                .block_on(&runtime, server.run(token, mpsc::channel(1).1))
                 .unwrap();
         });
         Running {

@@ -114,11 +114,13 @@ fn a_oneway_call_is_done_and_never_answered() {
 }
 
 #[test]
-fn methods_of_later_are_named_as_such() {
+fn an_upgrade_that_is_refused_leaves_the_connection_as_it_was() {
     let server = Running::start();
     let mut client = server.connect();
     client.begin("Upgrade", "{}");
-    assert_eq!(client.error(), "org.varlink.service.MethodNotImplemented");
+    assert_eq!(client.error(), "io.sluiced.Relay.Busy");
+    client.begin("GetStatus", "{}");
+    assert_eq!(client.reply()["parameters"]["pid"], 7);
 }
 
 #[test]

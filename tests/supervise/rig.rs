@@ -11,7 +11,8 @@ use sluiced::model::{
     EventDetail, Name, OutputPolicy, ProcessId, ProcessSpec, ProcessState, Readiness, Restart, StartLimit, StopSignal,
     Stream, SuccessExit,
 };
-use sluiced::supervise::{Command, Handle, Notice, Wiring, restore, start};
+use sluiced::store::Store;
+use sluiced::supervise::{Command, Handle, Means, Notice, Wiring, restore, start};
 use sluiced::sys::parcel::{Packed, Unpacked};
 use sluiced::sys::process as sys;
 use tokio::sync::{mpsc, oneshot};
@@ -133,12 +134,21 @@ pub struct Rig {
     logging: Option<tracing::subscriber::DefaultGuard>,
 }
 
+/// Without cgroups and a store.
+fn means(notices: mpsc::UnboundedSender<Notice>) -> Means {
+    Means {
+        notices,
+        cgroups: None,
+        store: Store::default(),
+    }
+}
+
 impl Rig {
     pub fn start(spec: ProcessSpec, wiring: Wiring) -> Rig {
         let id = ProcessId::single(spec.name.clone());
         let (sender, notices) = mpsc::unbounded_channel();
         Rig {
-            handle: start(Arc::new(spec.clone()), id, wiring.clone(), sender, None),
+            handle: start(Arc::new(spec.clone()), id, wiring.clone(), &means(sender)),
             spec,
             wiring,
             notices,
@@ -413,7 +423,7 @@ impl Rig {
         let unpacked = Unpacked::new(serde_json::from_str(&text).unwrap(), descriptors, bytes);
         let (sender, notices) = mpsc::unbounded_channel();
         let (spec, id) = (Arc::new(self.spec.clone()), self.handle.id().clone());
-        let handle = restore(spec, id, self.wiring.clone(), sender, None, unpacked)?;
+        let handle = restore(spec, id, self.wiring.clone(), &means(sender), unpacked)?;
         Ok((handle, notices))
     }
 

@@ -48,8 +48,8 @@ fn what_is_wrong_with_a_message_is_said() {
             "MethodNotFound org.varlink.service.Nope",
         ),
         (
-            r#"{"method":"io.sluiced.Relay.Upgrade"}"#,
-            "MethodNotImplemented io.sluiced.Relay.Upgrade",
+            r#"{"method":"io.sluiced.Relay.Upgrade","parameters":{"name":"x"}}"#,
+            "InvalidParameter name",
         ),
         (r#"{"method":"io.sluiced.Relay.Monitor"}"#, "ExpectedMore "),
         (

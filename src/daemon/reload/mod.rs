@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 pub use shelf::Shelf;
 
 use super::service;
+use super::signals;
 use super::state::Daemon;
 use crate::config::{self, Diagnostics};
 use crate::control::{Error, types};
@@ -97,6 +98,8 @@ async fn prepare(daemon: &Daemon, paths: &[PathBuf]) -> Result<(Config, Vec<Step
 async fn load(paths: Vec<PathBuf>) -> Result<Result<Config, Diagnostics>, Error> {
     let (reply, loaded) = oneshot::channel();
     let thread = std::thread::Builder::new().name("config".to_owned()).spawn(move || {
+        // Where that fails, a signal may be heard late.
+        let _ = signals::hold_back();
         let _ = reply.send(config::load(&paths));
     });
     let failed = |error: &dyn std::fmt::Display| Error::Failed(format!("cannot read the config: {error}; try again"));

@@ -22,6 +22,7 @@ pub(in crate::endpoint) fn surroundings() -> Surroundings {
     Surroundings {
         openings: Some(openings),
         taken: std::sync::Arc::new(Taken::default()),
+        store: crate::store::Store::default(),
     }
 }
 

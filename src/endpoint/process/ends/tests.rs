@@ -32,7 +32,8 @@ fn next_input(old: ProcessDestination) -> ProcessDestination {
 fn lend(to: &mut ProcessSource, life: u64, text: &str) -> OwnedFd {
     let (end, writer) = pipe();
     write(&writer, text.as_bytes()).unwrap();
-    to.lend(Lent { life, end });
+    let deposit = None;
+    to.lend(Lent { life, end, deposit });
     writer
 }
 
@@ -129,7 +130,8 @@ fn an_input_that_waits_for_its_relay_goes_there() {
     in_runtime(async {
         let mut input = destination();
         let (reader, end) = pipe();
-        input.lend(Lent { life: 3, end });
+        let (life, deposit) = (3, None);
+        input.lend(Lent { life, end, deposit });
         let mut input = next_input(input);
         assert_eq!(input.lent_life(), Some(3));
         let Poll::Ready(Ok(DestinationOpening::Open(end))) = once(|cx| input.poll_open(cx)) else {

@@ -274,6 +274,7 @@ impl Rig {
                 TeeMoved::Busy(_) => tokio::task::yield_now().await,
                 TeeMoved::Nothing => self.until_readable().await,
                 TeeMoved::End => break,
+                TeeMoved::Unkept => panic!("there is no store"),
                 TeeMoved::Refused(errno) => panic!("refused with {errno}"),
             }
         }
