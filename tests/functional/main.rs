@@ -21,6 +21,9 @@ mod exit_when_done;
 mod extra_descriptors;
 mod fan_in;
 mod faults;
+mod fd_store;
+mod fd_store_contents;
+mod fd_store_kept;
 mod fifo;
 mod fifo_peers;
 mod files;
@@ -81,6 +84,9 @@ const THEMES: &[Theme] = &[
     ("extra_descriptors", extra_descriptors::STORIES),
     ("fan_in", fan_in::STORIES),
     ("faults", faults::STORIES),
+    ("fd_store", fd_store::STORIES),
+    ("fd_store_contents", fd_store_contents::STORIES),
+    ("fd_store_kept", fd_store_kept::STORIES),
     ("fifo", fifo::STORIES),
     ("fifo_peers", fifo_peers::STORIES),
     ("files", files::STORIES),

@@ -169,6 +169,11 @@ impl Daemon {
         &self.place
     }
 
+    /// The directory, to look into after the end.
+    pub fn shared_place(&self) -> &Rc<Place> {
+        &self.place
+    }
+
     /// Writes another config into its file, for a reload.
     pub fn rewrite(&self, text: &str) {
         let place = &self.place;

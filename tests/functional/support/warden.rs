@@ -62,6 +62,7 @@ impl Warden {
             "LISTEN_FDS",
             "LISTEN_PID",
             "LISTEN_FDNAMES",
+            "FDSTORE",
             "JOURNAL_STREAM",
             "SLUICED_SOCKET",
         ] {

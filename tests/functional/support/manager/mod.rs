@@ -59,6 +59,7 @@ pub struct Manager {
     /// As it stands in NOTIFY_SOCKET.
     address: String,
     lends_socket: Cell<bool>,
+    tells_max: Cell<bool>,
     text: RefCell<String>,
 }
 
@@ -87,6 +88,7 @@ impl Manager {
             thread: Some(thread),
             address: format!("@{name}"),
             lends_socket: Cell::new(false),
+            tells_max: Cell::new(true),
             text: RefCell::default(),
         }
     }
@@ -94,6 +96,12 @@ impl Manager {
     /// FileDescriptorStoreMax=
     pub fn max(self, most: usize) -> Manager {
         self.shared.service().max = most;
+        self
+    }
+
+    /// It does not say how much it stores ($FDSTORE), like systemd before 254.
+    pub fn taciturn(self) -> Manager {
+        self.tells_max.set(false);
         self
     }
 
@@ -137,18 +145,18 @@ impl Manager {
 
     /// The next life: with the same config, and with what is in the store.
     pub fn restart(&self, place: Rc<Place>) -> Daemon {
-        let text = self.text.borrow().clone();
-        self.restart_with(place, &text)
+        self.run(self.again(place))
     }
 
     /// The next life, with another config.
     pub fn restart_with(&self, place: Rc<Place>, text: &str) -> Daemon {
-        self.run(self.next(place, text))
+        self.run(self.life(Daemon::config(text).at(place), text))
     }
 
-    /// The next life, to be started.
-    pub fn next(&self, place: Rc<Place>, text: &str) -> Builder {
-        self.life(Daemon::config(text).at(place), text)
+    /// The next life with the same config, to be started.
+    pub fn again(&self, place: Rc<Place>) -> Builder {
+        let text = self.text.borrow().clone();
+        self.life(Daemon::config(&text).at(place), &text)
     }
 
     fn life(&self, builder: Builder, text: &str) -> Builder {
@@ -165,9 +173,12 @@ impl Manager {
         let exe = std::env::current_exe().expect("the path of this executable");
         let name = format!("{}-passes", &self.address[1..]);
         let most = self.shared.service().max.to_string();
+        let builder = match self.tells_max.get() {
+            true => builder.environment("FDSTORE", &most),
+            false => builder,
+        };
         builder
             .environment("NOTIFY_SOCKET", &self.address)
-            .environment("FDSTORE", &most)
             .wrapped_in(&[&exe.display().to_string(), PART, &name])
     }
 

@@ -17,6 +17,8 @@
 //! | `check-end N [SEED]` | the same, and then stdin must end |
 //! | `sink`, `cat` | reads stdin to its end; the second writes it to stdout |
 //! | `record PATH`, `record-some N PATH` | appends stdin to a file by splice(2), which a SIGKILL cannot tear |
+//! | `record-slowly PATH CHUNK MS` | the same, so many bytes at a time at the most, with pauses |
+//! | `produce PATH` | writes a pattern for ever, cut anywhere, and notes after each write(2) how much that is by now: its first life in PATH-1, the next, which has another pattern, in PATH-2 … (`support/lives.rs`) |
 //! | `tell PATH TEXT` | appends a line to a file |
 //! | `await PATH` | opens a FIFO and waits until it is given a byte |
 //! | `hold` | for ever |

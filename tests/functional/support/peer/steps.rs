@@ -1,7 +1,8 @@
 //! What each step of a script does.
 
 use std::fs::OpenOptions;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 use std::str::FromStr;
@@ -51,6 +52,11 @@ impl Peer {
             "cat" => stream::cat(),
             "record" => stream::record(rest, u64::MAX),
             "record-some" => stream::record(word(&words, 1)?, number(&words, 0)?),
+            "record-slowly" => {
+                let pause = Duration::from_millis(number(&words, 2)?);
+                stream::record_slowly(word(&words, 0)?, number(&words, 1)?, || clock::let_pass(pause))
+            }
+            "produce" => produce(rest),
             "tell" => tell(word(&words, 0)?, rest.split_once(' ').map_or("", |(_, text)| text)),
             "await" => await_gate(rest),
             "hold" => loop {
@@ -125,6 +131,28 @@ fn lines(words: &[&str]) -> Result<(), Stop> {
     let tag = words.get(3).copied().unwrap_or("lines");
     let lines = Lines::new(tag, number(words, 1)?, number(words, 2)?);
     lines.write(number(words, 0)?, |piece| stream::put(nix::libc::STDOUT_FILENO, piece))
+}
+
+/// A note is what the file says even when the next instant is the last: a write(2) to it is in the page cache.
+fn produce(path: &str) -> Result<(), Stop> {
+    let made = (1_u64..).find_map(|life| {
+        let note = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(format!("{path}-{life}"));
+        match note {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => None,
+            note => Some((life, note)),
+        }
+    });
+    let (life, note) = made.ok_or_else(|| Stop::Failed("too many lives".to_owned()))?;
+    let note = note?;
+    let (pattern, mut dice, mut written) = (Pattern::new(life), Dice::new(life), 0_u64);
+    loop {
+        let piece = pattern.bytes(written, dice.cut());
+        written += stream::put_some(&piece)? as u64;
+        note.write_all_at(&written.to_le_bytes(), 0)?;
+    }
 }
 
 /// Both go on at the same pace, so that the one needs no more than a pipe while the other is within a line.

@@ -27,6 +27,16 @@ pub(super) fn put(descriptor: i32, mut bytes: &[u8]) -> Result<(), Stop> {
     Ok(())
 }
 
+/// One write(2) to stdout; how much it took.
+pub(super) fn put_some(bytes: &[u8]) -> Result<usize, Stop> {
+    loop {
+        match write(std::io::stdout().as_fd(), bytes) {
+            Err(Errno::EINTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
 fn some(buffer: &mut [u8]) -> Result<usize, Stop> {
     loop {
         match read(std::io::stdin().as_fd(), buffer) {
@@ -81,16 +91,34 @@ pub(super) fn cat() -> Result<(), Stop> {
 
 /// Appends stdin to a file in one call for each piece: a kill leaves a byte in the pipe or in the file, never between.
 pub(super) fn record(path: &str, count: u64) -> Result<(), Stop> {
+    let mut left = count;
+    record_pieces(path, |got| {
+        left -= got;
+        left.min(65536)
+    })
+}
+
+/// The same, with a pause after each piece.
+pub(super) fn record_slowly(path: &str, chunk: u64, mut pause: impl FnMut()) -> Result<(), Stop> {
+    record_pieces(path, |got| {
+        if got > 0 {
+            pause();
+        }
+        chunk
+    })
+}
+
+/// `next` is told how much came, 0 at the beginning, and says how much to ask for; 0 is the end.
+fn record_pieces(path: &str, mut next: impl FnMut(u64) -> u64) -> Result<(), Stop> {
     // splice(2) refuses O_APPEND.
     let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
     file.seek(SeekFrom::End(0))?;
     let stdin = std::io::stdin();
-    let mut left = count;
-    while left > 0 {
-        let limit = left.min(65536) as usize;
+    let mut limit = next(0) as usize;
+    while limit > 0 {
         match splice(stdin.as_fd(), None, file.as_fd(), None, limit, SpliceFFlags::empty()) {
             Ok(0) => return Ok(()),
-            Ok(got) => left -= got as u64,
+            Ok(got) => limit = next(got as u64) as usize,
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
