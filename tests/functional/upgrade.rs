@@ -35,25 +35,25 @@ stories!(
 const RELAY: &str = r#"
     [process.p]
     command = [$PEER, "hold"]
+    instances = 2
 
     [process.q]
     command = [$PEER, "cat"]
-    instances = 2
 
     [route.in]
     from = "fifo:in"
-    to = "process:q@1.stdin"
+    to = "process:q.stdin"
 
     [route.idle]
     from = "fifo:idle"
     to = "process:q@2.stdin"
 
     [route.out]
-    from = ["process:q@1.stdout", "process:q@2.stdout"]
+    from = ["process:q.stdout", "process:p@2.stdout"]
     to = "fifo:out"
     "#;
 
-const PROCESSES: [&str; 3] = ["p", "q@1", "q@2"];
+const PROCESSES: [&str; 3] = ["p@1", "p@2", "q"];
 
 fn status(daemon: &Daemon) -> Shown {
     daemon.call("GetStatus", json!({})).expect("GetStatus")
