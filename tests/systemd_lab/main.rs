@@ -14,11 +14,13 @@ mod support;
 
 mod ending;
 mod installing;
+mod keeping;
 mod lab;
 mod oldest;
 mod running;
 mod service;
 mod starting;
+mod upgrading;
 mod variants;
 
 use std::process::ExitCode;
@@ -39,6 +41,8 @@ const THEMES: &[Theme] = &[
     ("running", Release::Trixie, running::STORIES),
     ("ending", Release::Trixie, ending::STORIES),
     ("variants", Release::Trixie, variants::STORIES),
+    ("upgrading", Release::Trixie, upgrading::STORIES),
+    ("keeping", Release::Trixie, keeping::STORIES),
     ("oldest", Release::Bookworm, oldest::STORIES),
 ];
 

@@ -1,6 +1,7 @@
 //! The same unit under systemd 252, which knows neither DelegateSubgroup= nor varlinkctl.
 
 use crate::Story;
+use crate::keeping;
 use crate::lab::Lab;
 use crate::service::{Service, UNIT};
 use crate::support::{Checker, Pattern};
@@ -12,6 +13,8 @@ pub const STORIES: &[Story] = &[
     ),
     ("it_finds_its_cgroup_itself", it_finds_its_cgroup_itself),
     ("its_watchdog_and_its_stop_work", its_watchdog_and_its_stop_work),
+    ("its_store_keeps_the_pipes_too", its_store_keeps_the_pipes_too),
+    ("an_upgrade_is_no_restart", an_upgrade_is_no_restart),
 ];
 
 fn what_252_does_not_know_is_two_lines(lab: &Lab) {
@@ -63,4 +66,33 @@ fn its_watchdog_and_its_stop_work(lab: &Lab) {
     let old = std::fs::read(lab.file("/var/lib/sluiced/old")).expect("the file");
     let mut checker = Checker::new(Pattern::new(1));
     checker.feed(&old[..50_000]);
+}
+
+/// It has a store, and no $FDSTORE to say so.
+fn its_store_keeps_the_pipes_too(lab: &Lab) {
+    lab.told(&["sh", "-c", "rm -f /var/lib/sluiced/*"]);
+    let service = Service::started(lab, &keeping::config(&["slow"]));
+    for restarts in ["1", "2"] {
+        service.wait_until(
+            |service| service.route("a"),
+            "flowing",
+            |route| route.int("acceptedBytes") > 100_000,
+        );
+        assert!(keeping::stored(&service) > 0);
+        service.systemctl(&["kill", "-s", "KILL"]);
+        service.wait_property("NRestarts", restarts);
+        service.wait_property("ActiveState", "active");
+    }
+    keeping::ends_whole(lab, &service, &["slow"]);
+}
+
+fn an_upgrade_is_no_restart(lab: &Lab) {
+    let service = Service::started(lab, "[process.p]\ncommand = [$PEER, \"hold\"]\n");
+    service.wait_property("StatusText", "no routes; 1 process (1 ready)");
+    let (main, child) = (service.pid(), service.process("p").int("pid"));
+    lab.told(&["sluicectl", "upgrade"]);
+    assert_eq!((service.pid(), service.process("p").int("pid")), (main, child));
+    assert_eq!(service.property("ActiveState"), "active");
+    assert_eq!(service.property("NRestarts"), "0");
+    assert_eq!(service.cgroups(), ["process-p.1", "supervisor"]);
 }
