@@ -4,20 +4,82 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::support::{
     Background, Checker, Daemon, Dice, FifoReader, FifoWriter, Life, Manager, Pattern, Place, check_lives, let_pass,
-    scale, stories,
+    scale, stories, try_lives,
 };
 
 stories!(
+    the_checker_of_lives_says_what_is_lost_or_doubled,
+    what_the_peer_produces_is_what_it_notes,
     from_process_to_process,
     from_process_to_three,
     from_fifo_to_fifo,
     from_fifo_to_three_fifos,
     killed_again_before_it_is_ready,
 );
+
+/// The harness against itself: without a gap, in order, each at least as long as it is noted.
+fn the_checker_of_lives_says_what_is_lost_or_doubled() {
+    let life = |number, noted| Life { number, noted };
+    let of = |number: u64, length: usize| Pattern::new(number).bytes(0, length);
+    let lives = [life(1, 900), life(2, 0), life(3, 3), life(4, 0), life(5, 70_000)];
+    let whole = |lengths: [usize; 5]| {
+        (1..)
+            .zip(lengths)
+            .flat_map(|(number, length)| of(number, length))
+            .collect()
+    };
+    for lengths in [
+        [900, 0, 3, 0, 70_000],
+        [1000, 5, 3, 1, 70_001],
+        [100_000, 100_000, 7, 100_000, 100_000],
+    ] {
+        let stream: Vec<u8> = whole(lengths);
+        let found = try_lives(&stream, &lives).unwrap_or_else(|fault| panic!("{lengths:?}: {fault}"));
+        assert_eq!(found.iter().sum::<u64>(), stream.len() as u64);
+    }
+    let good: Vec<u8> = whole([1000, 0, 50, 0, 80_000]);
+    let cut = |from: usize, upto: usize| [&good[..from], &good[upto..]].concat();
+    let doubled = |from: usize, upto: usize| [&good[..upto], &good[from..]].concat();
+    for bad in [
+        whole([899, 0, 3, 0, 70_000]),
+        whole([900, 0, 3, 0, 69_999]),
+        whole([900, 0, 0, 0, 70_000]),
+        cut(10, 11),
+        cut(40_000, 41_000),
+        doubled(500, 501),
+        doubled(40_000, 41_000),
+        [of(1, 900), of(5, 70_000), of(3, 3)].concat(),
+        [&good[..], b"foreign"].concat(),
+    ] {
+        assert!(try_lives(&bad, &lives).is_err(), "{} bytes", bad.len());
+    }
+}
+
+fn what_the_peer_produces_is_what_it_notes() {
+    let daemon = Daemon::start(
+        "[process.p]\ncommand = [$PEER, \"produce $DIR/life\"]\nrestart-delay = \"1ms\"\n\
+         [process.c]\ncommand = [$PEER, \"record-slowly $DIR/record 30000 1\"]\n\
+         [route.a]\nfrom = \"process:p.stdout\"\nto = \"process:c.stdin\"\n",
+    );
+    for restarts in 1..=4 {
+        let before = daemon.route("a").int("acceptedBytes");
+        daemon.wait_accepted("a", before + 100_000);
+        kill(Pid::from_raw(daemon.pid_of("p")), Signal::SIGKILL).expect("a producer to kill");
+        daemon.wait_until("process.p", "restarted", |process| process.int("restarts") == restarts);
+    }
+    daemon.signal(Signal::SIGTERM);
+    let place = Rc::clone(daemon.shared_place());
+    daemon.expect_end_then(0, || {
+        let lives = Life::all(place.file("life"));
+        assert!(lives.len() >= 4, "{lives:?}");
+        check_lives(&read(&place, "record"), &lives);
+    });
+}
 
 fn kills() -> u64 {
     6 * scale()

@@ -47,12 +47,17 @@ impl Life {
 /// Checks that a stream is what these lives have written, one after the other: of each a prefix without a gap, at least as
 /// long as it has noted. How much of each.
 pub fn check_lives(stream: &[u8], lives: &[Life]) -> Vec<u64> {
+    try_lives(stream, lives).unwrap_or_else(|fault| panic!("{fault}"))
+}
+
+/// The same as [`check_lives`], with what is wrong as an error.
+pub fn try_lives(stream: &[u8], lives: &[Life]) -> Result<Vec<u64>, String> {
     let mut furthest = (0, String::new());
     let mut lengths = Vec::new();
-    if !fit(stream, 0, lives, &mut lengths, &mut furthest) {
-        panic!("of {} bytes of {lives:?}: {}", stream.len(), furthest.1);
+    match fit(stream, 0, lives, &mut lengths, &mut furthest) {
+        true => Ok(lengths),
+        false => Err(format!("of {} bytes of {lives:?}: {}", stream.len(), furthest.1)),
     }
-    lengths
 }
 
 fn fit(stream: &[u8], at: u64, lives: &[Life], lengths: &mut Vec<u64>, furthest: &mut (u64, String)) -> bool {

@@ -59,7 +59,7 @@ pub use daemon::{Builder, Daemon};
 pub use fifo::{FifoReader, FifoWriter, Taken, make_fifo};
 pub use law::{check_law, check_records};
 pub use lines::{Dice, LineChecker, Lines};
-pub use lives::{Life, check_lives};
+pub use lives::{Life, check_lives, try_lives};
 pub use log::panics_in;
 pub use manager::{Manager, Phase};
 pub use notification::send as send_notification;
