@@ -110,7 +110,7 @@ fn an_orderly_end_leaves_nothing() {
     end(&manager, daemon);
 }
 
-/// FDSTORE=0 is what systemd says without FileDescriptorStoreMax=.
+/// FDSTORE=0: by whoever does not want it, since systemd without FileDescriptorStoreMax= does not say so.
 fn where_the_store_is_off_nothing_is_stored() {
     let manager = Manager::new();
     let daemon = manager.run(manager.config(ALL).environment("FDSTORE", "0"));

@@ -172,9 +172,10 @@ impl Manager {
         drop(sockets);
         let exe = std::env::current_exe().expect("the path of this executable");
         let name = format!("{}-passes", &self.address[1..]);
-        let most = self.shared.service().max.to_string();
-        let builder = match self.tells_max.get() {
-            true => builder.environment("FDSTORE", &most),
+        let most = self.shared.service().max;
+        // Nor does systemd say it when that is 0.
+        let builder = match self.tells_max.get() && most > 0 {
+            true => builder.environment("FDSTORE", &most.to_string()),
             false => builder,
         };
         builder
