@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::json;
 
 use crate::support::{
     Background, Checker, Daemon, Dice, FifoReader, FifoWriter, Life, Manager, Pattern, Place, check_lives, let_pass,
@@ -19,6 +20,7 @@ stories!(
     from_process_to_three,
     from_fifo_to_fifo,
     from_fifo_to_three_fifos,
+    killed_in_the_middle_of_an_upgrade,
     killed_again_before_it_is_ready,
 );
 
@@ -205,6 +207,28 @@ fn from_fifo_to_fifo() {
 
 fn from_fifo_to_three_fifos() {
     fifo_to(3, 104);
+}
+
+/// What goes over the execve(2) is in the store as well, at every moment of it.
+fn killed_in_the_middle_of_an_upgrade() {
+    let manager = Manager::new();
+    let mut daemon = manager.start(
+        "[route.a]\nfrom = \"fifo:in\"\nto = [\"fifo:out\", \"fifo:two\"]\npath = \"splice\"\nrate-limit = \"4MiB/s\"\n",
+    );
+    let (pattern, length) = (Pattern::new(106), kills() * 500_000);
+    let readers = ["out", "two"].map(|name| FifoReader::in_background(daemon.fifo(name), pattern, length));
+    let writing = FifoWriter::in_background(daemon.fifo("in"), pattern, length);
+    let mut dice = Dice::new(106);
+    for _ in 0..2 * kills() {
+        let mut client = daemon.client();
+        client.send_call("Upgrade", &json!({}), &[]);
+        let_pass(Duration::from_millis(dice.below(90)));
+        let place = manager.kill_all(daemon);
+        daemon = manager.restart(place);
+    }
+    writing.done();
+    readers.into_iter().for_each(Background::done);
+    end(&manager, daemon, |_| ());
 }
 
 /// Deaths in the middle of a beginning: what was passed is not lost by it.

@@ -18,6 +18,7 @@ stories!(
     stopping_is_told,
     a_reload_is_told_good_or_bad,
     a_socket_that_is_passed_is_used_and_stays,
+    an_upgrade_is_no_end,
     only_the_daemon_speaks,
     the_fake_keeps_what_it_is_given,
     the_fake_drops_what_is_hung_up,
@@ -107,13 +108,37 @@ fn a_socket_that_is_passed_is_used_and_stays() {
     daemon.expect_end_then(0, || assert!(socket.exists()));
 }
 
-/// NotifyAccess=main: whatever a child says is not the daemon's word, and no child knows the address.
+/// The same service goes on: its status, its watchdog, its socket; nothing is said that ends a unit's activity.
+fn an_upgrade_is_no_end() {
+    let manager = Manager::new().with_control_socket();
+    let daemon = manager.run(manager.config(RELAY).environment("WATCHDOG_USEC", "200000"));
+    manager.wait_ready();
+    for _ in 0..3 {
+        daemon.upgrade();
+        let before = manager.messages().len();
+        manager.wait("fed", |manager| {
+            let since = manager.messages().split_off(before);
+            since.iter().any(|message| message.says("WATCHDOG=1"))
+        });
+        assert_eq!(manager.phase(), Phase::Ready);
+    }
+    daemon.changes("StopProcess", json!({ "name": "p" }));
+    manager.wait("shown", |manager| {
+        manager.status_text() == "1 route (1 paused); 1 process (1 stopped)"
+    });
+    assert!(!manager.messages().iter().any(|message| message.says("STOPPING=1")));
+    daemon.finish();
+}
+
+/// NotifyAccess=main: whatever a child says is not the daemon's word, and no child knows the address, or of what was passed.
 fn only_the_daemon_speaks() {
-    let manager = Manager::new();
-    let daemon = manager.start(
-        "[process.p]\ncommand = [$PEER, \"tell-variable NOTIFY_SOCKET $DIR/told\", \"tell-variable FDSTORE $DIR/told\"]\n\
-         restart = \"never\"\n",
-    );
+    let manager = Manager::new().with_control_socket();
+    let names = ["NOTIFY_SOCKET", "FDSTORE", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+    let steps = names.map(|name| format!("\"tell-variable {name} $DIR/told\""));
+    let daemon = manager.start(&format!(
+        "[process.p]\ncommand = [$PEER, {}]\nrestart = \"never\"\n",
+        steps.join(", ")
+    ));
     daemon.wait_for("process.p", "finished");
     let told = std::fs::read_to_string(daemon.file("told")).expect("the variables");
     assert!(told.lines().all(|line| line.starts_with("unset ")), "{told}");

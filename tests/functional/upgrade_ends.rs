@@ -114,7 +114,9 @@ fn a_writer_that_left_before_it() {
         let mut writer = FifoWriter::open(daemon.fifo("in"));
         writer.write_all(b"before");
         drop(writer);
-        daemon.wait_until("route.a", "hung up", |route| route.source(0).flag("peerHungUp"));
+        daemon.wait_until("route.a", "hung up", |route| {
+            route.source(0).flag("peerHungUp") && route.destination(0).state() == "open"
+        });
         daemon.upgrade_at_rest(&["route.a"]);
         assert!(daemon.changes("ResumeRoute", json!({ "name": "a" })));
         assert_eq!(reader.read_exact(6), b"before");

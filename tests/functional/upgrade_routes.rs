@@ -92,7 +92,8 @@ fn an_operators_pause() {
     assert!(daemon.changes("PauseRoute", json!({ "name": "a" })));
     writer.write_all(b"unread");
     daemon.wait_until("route.a", "paused", |route| {
-        route.paused_only_for("operator") && route.source(0).maybe_int("kernelBytes") == Some(6)
+        let open = route.destination(0).state() == "open";
+        open && route.paused_only_for("operator") && route.source(0).maybe_int("kernelBytes") == Some(6)
     });
     daemon.upgrade_at_rest(&["route.a"]);
     assert!(!daemon.changes("PauseRoute", json!({ "name": "a" })));
@@ -109,7 +110,9 @@ fn start_paused_is_for_the_first_life() {
     let daemon = Daemon::start("[route.a]\nfrom = \"fifo:in\"\nto = \"fifo:out\"\nstart-paused = true\n");
     let mut reader = FifoReader::open(daemon.fifo("out"));
     let mut writer = FifoWriter::open(daemon.fifo("in"));
-    daemon.wait_until("route.a", "paused", |route| route.paused_only_for("operator"));
+    daemon.wait_until("route.a", "paused", |route| {
+        route.paused_only_for("operator") && route.destination(0).state() == "open"
+    });
     daemon.upgrade_at_rest(&["route.a"]);
     writer.write_all(b"one");
     assert!(daemon.changes("ResumeRoute", json!({ "name": "a" })));
