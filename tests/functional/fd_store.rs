@@ -196,8 +196,9 @@ fn fifo_to(count: usize, seed: u64) {
         .collect();
     let writing = FifoWriter::in_background(daemon.fifo("in"), pattern, length);
     let daemon = die(&manager, daemon, seed);
-    writing.done();
+    // Whoever gets what it should not leaves, and then the writer gets nowhere: the cause first.
     readers.into_iter().for_each(Background::done);
+    writing.done();
     end(&manager, daemon, |_| ());
 }
 
@@ -226,8 +227,9 @@ fn killed_in_the_middle_of_an_upgrade() {
         let place = manager.kill_all(daemon);
         daemon = manager.restart(place);
     }
-    writing.done();
+    // Whoever gets what it should not leaves, and then the writer gets nowhere: the cause first.
     readers.into_iter().for_each(Background::done);
+    writing.done();
     end(&manager, daemon, |_| ());
 }
 

@@ -307,14 +307,16 @@ impl Drop for Manager {
     fn drop(&mut self) {
         self.shared.is_over.store(true, Ordering::SeqCst);
         let ended = self.thread.take().map(JoinHandle::join);
-        if !std::thread::panicking() {
-            assert!(matches!(ended, Some(Ok(()))), "the service manager has panicked");
-            let complaints = self.complaints();
-            assert!(
-                complaints.is_empty(),
-                "the service manager complains of {complaints:#?}"
-            );
+        let complaints = self.complaints();
+        if std::thread::panicking() {
+            eprintln!("the service manager complains of {complaints:#?}");
+            return;
         }
+        assert!(matches!(ended, Some(Ok(()))), "the service manager has panicked");
+        assert!(
+            complaints.is_empty(),
+            "the service manager complains of {complaints:#?}"
+        );
     }
 }
 
