@@ -20,7 +20,7 @@ stories!(
     from_process_to_three,
     from_fifo_to_fifo,
     from_fifo_to_three_fifos,
-    killed_in_the_middle_of_an_upgrade,
+    killed_in_an_upgrade_and_after_it,
     killed_again_before_it_is_ready,
 );
 
@@ -211,7 +211,7 @@ fn from_fifo_to_three_fifos() {
 }
 
 /// What goes over the execve(2) is in the store as well, at every moment of it.
-fn killed_in_the_middle_of_an_upgrade() {
+fn killed_in_an_upgrade_and_after_it() {
     let manager = Manager::new();
     let mut daemon = manager.start(
         "[route.a]\nfrom = \"fifo:in\"\nto = [\"fifo:out\", \"fifo:two\"]\npath = \"splice\"\nrate-limit = \"4MiB/s\"\n",
@@ -220,9 +220,13 @@ fn killed_in_the_middle_of_an_upgrade() {
     let readers = ["out", "two"].map(|name| FifoReader::in_background(daemon.fifo(name), pattern, length));
     let writing = FifoWriter::in_background(daemon.fifo("in"), pattern, length);
     let mut dice = Dice::new(106);
-    for _ in 0..2 * kills() {
+    for round in 0..2 * kills() {
         let mut client = daemon.client();
         client.send_call("Upgrade", &json!({}), &[]);
+        // Somewhere within it, or when the next life has worked for a while.
+        if round % 3 == 0 {
+            client.reply().expect("Upgrade");
+        }
         let_pass(Duration::from_millis(dice.below(90)));
         let place = manager.kill_all(daemon);
         daemon = manager.restart(place);
