@@ -137,8 +137,9 @@ impl Control {
 
     /// For a next life, should this one be killed.
     fn note_operator(&self, name: &str, paused: bool) {
-        if let Some(route) = self.daemon.plant().route(name) {
-            self.daemon.means.store.note_operator(&route.spec.name, paused);
+        let plant = self.daemon.plant();
+        if let (Some(route), Some(notes)) = (plant.route(name), &self.daemon.means.notes) {
+            notes.operator(&route.spec.name, paused);
         }
     }
 

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::basis::StartError;
 use super::handover::Running;
 use super::plant::Plant;
-use super::run::StartError;
 use super::state::{Daemon, Means, Past};
 use super::wiring::Wiring;
 use crate::endpoint::ends::Taken;

@@ -7,6 +7,7 @@
 
 mod arguments;
 mod backend;
+mod basis;
 mod begin;
 mod changes;
 mod control_socket;

@@ -1,8 +1,6 @@
 //! From a checked config, or from what the last life has left, to a running daemon and back to an exit code.
 
 use std::future::Future;
-use std::io;
-use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -13,53 +11,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::Arguments;
 use super::backend::Control;
+use super::basis::{Basis, Socket, StartError, first, later};
 use super::begin::{begin, orphans};
-use super::control_socket::{self, Passed};
-use super::handover::{self, Estate, Inherited, Running};
+use super::control_socket;
+use super::handover::{self, Estate, Inherited};
 use super::lock::Lock;
 use super::log::Log;
 use super::signals::{self, Caught};
 use super::state::{Daemon, Means, Past};
-use super::{changes, log, reload, say, service, store};
-use crate::config;
+use super::{changes, reload, say, service, store};
 use crate::control::call::Upgraded;
-use crate::control::{self, Access, Caller, Hold, Limits, ListenError, Listener, Made, Server};
+use crate::control::{self, Access, Caller, Hold, Limits, Listener, Server};
 use crate::model::{Config, EventDetail};
 use crate::relay;
-use crate::store::Store;
 use crate::supervise::{self, Cgroups, Orphans};
 use crate::sys::{self, execute};
-
-/// What there is before anything runs.
-struct Basis {
-    config: Config,
-    lock: Lock,
-    log: Log,
-    access: Access,
-    socket: Socket,
-    /// Of a later life: the signals that were blocked in the first.
-    blocked: Option<Vec<i32>>,
-    /// The same: what runs.
-    running: Option<Running>,
-    /// The same: the store.
-    kept: Option<store::Copy>,
-}
-
-/// Where the control socket comes from.
-enum Socket {
-    /// From the service manager, if it is among these; else it is made. The others are what a dead life has left.
-    Passed(Vec<Passed>),
-    /// From the last life, with its file and those who are to be answered.
-    TakenOver(OwnedFd, Option<Made>, Vec<Caller>),
-}
-
-/// What outlives the daemon, and by what the end of that is told.
-struct Keeping {
-    store: Store,
-    asking: mpsc::UnboundedSender<store::Asked>,
-    end: CancellationToken,
-    keeper: tokio::task::JoinHandle<()>,
-}
 
 /// Runs until it is told to stop, or until everything is done.
 pub(super) fn run(config: Config, arguments: &Arguments) -> ExitCode {
@@ -75,55 +41,6 @@ pub(super) fn go_on(inherited: Inherited, arguments: &Arguments) -> ExitCode {
         Ok(basis) => over(basis, arguments),
         Err(error) => fail(&error),
     }
-}
-
-fn first(config: Config, arguments: &Arguments) -> Result<Basis, Box<dyn std::error::Error>> {
-    // First of all: what is passed is known by its number.
-    let passed = sys::activation::take()
-        .map_err(|error| StartError::Io("take the sockets that the service manager passed", error))?;
-    let lock = Lock::take(&config.daemon.runtime_directory)?;
-    let log = start_log(&config)?;
-    warn(&config, arguments, &passed);
-    // Before signals are caught: a group database may ask a network, and who does not want to wait can end this.
-    let access = control_socket::access(&config.control)?;
-    Ok(Basis {
-        config,
-        lock,
-        log,
-        access,
-        socket: Socket::Passed(passed),
-        blocked: None,
-        running: None,
-        kept: None,
-    })
-}
-
-fn later(inherited: Inherited) -> Result<Basis, StartError> {
-    let log = start_log(&inherited.config)?;
-    if let Some(original) = inherited.nofile {
-        sys::process::keep_original_nofile(original);
-    }
-    let (descriptor, made, callers) = inherited.socket;
-    Ok(Basis {
-        config: inherited.config,
-        lock: Lock::handed_over(inherited.lock),
-        log,
-        access: inherited.access,
-        socket: Socket::TakenOver(descriptor, made, callers),
-        blocked: Some(inherited.blocked),
-        running: Some(inherited.running),
-        kept: inherited.kept,
-    })
-}
-
-fn start_log(config: &Config) -> Result<Log, StartError> {
-    let held_back = signals::hold_back();
-    let log = log::start(config.daemon.log_level).map_err(|error| StartError::Io("start the log's thread", error))?;
-    // As long as there are no handlers, a signal ends this as it ends any program. In a later life all are blocked.
-    held_back
-        .and_then(|before| signals::let_come(&before))
-        .map_err(|error| StartError::Io("block signals", error))?;
-    Ok(log)
 }
 
 fn over(basis: Basis, arguments: &Arguments) -> ExitCode {
@@ -163,36 +80,6 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn warn(config: &Config, arguments: &Arguments, passed: &[Passed]) {
-    let endless = if arguments.exit_when_done {
-        config::never_ending(config)
-    } else {
-        Vec::new()
-    };
-    // The mode of a socket that is passed is systemd's.
-    let shut_out = match control_socket::is_passed(passed) {
-        true => Vec::new(),
-        false => config::shut_out(config),
-    };
-    for warning in config::cycles(config).into_iter().chain(shut_out) {
-        tracing::warn!("{warning}");
-    }
-    for warning in endless {
-        tracing::warn!("--exit-when-done will never end: {warning}");
-    }
-}
-
-/// Why the daemon could not be started.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum StartError {
-    /// A thread or a descriptor could not be had.
-    #[error("cannot {0}")]
-    Io(&'static str, #[source] io::Error),
-    /// The control socket could not be had.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-}
-
 async fn live(
     basis: Basis,
     arguments: &Arguments,
@@ -229,7 +116,7 @@ async fn live(
     if left.known.is_some() {
         store::tell_risk(past.life, &config);
     }
-    let keeping = keep(kept, left, past.life);
+    let keeping = store::keep(kept, left, past.life);
     let (holds, held) = mpsc::channel(1);
     let asking = keeping.as_ref().map(|keeping| keeping.asking.clone());
     let estate = estate(
@@ -252,6 +139,7 @@ async fn live(
         },
         reports,
         store,
+        notes: keeping.as_ref().map(|keeping| keeping.notes.clone()),
         log_level: log.level(),
     };
     let daemon = begin(config, arguments.exit_when_done, means, (past, running)).await?;
@@ -307,28 +195,9 @@ async fn live(
         route.send(relay::Command::Stop);
     }
     if let Some(keeping) = keeping {
-        keeping.end.cancel();
-        let _ = keeping.keeper.await;
+        keeping.end().await;
     }
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The descriptor store, where there is one.
-fn keep(kept: Option<store::Copy>, left: store::Passed, life: u64) -> Option<Keeping> {
-    let (store, keeper) = match kept {
-        Some(copy) => store::go_on(copy)?,
-        None => store::open(left, life)?,
-    };
-    let (asking, asked) = mpsc::unbounded_channel();
-    let end = CancellationToken::new();
-    let ended = end.clone().cancelled_owned();
-    let keeper = tokio::task::spawn_local(keeper.run(ended, asked));
-    Some(Keeping {
-        store,
-        asking,
-        end,
-        keeper,
-    })
 }
 
 /// What an upgrade hands over besides what runs.

@@ -12,6 +12,7 @@ use super::log::LevelSetter;
 use super::plant::Plant;
 use super::reload::Shelf;
 use super::shutdown::Stopping;
+use super::store::Notes;
 use crate::control::{present, types};
 use crate::decide::start_order::StartOrder;
 use crate::endpoint::Side;
@@ -33,6 +34,8 @@ pub struct Means {
     pub reports: Reports,
     /// What outlives the daemon.
     pub store: Store,
+    /// What is known of it then, where there is something.
+    pub notes: Option<Notes>,
     /// `log-level`
     pub log_level: LevelSetter,
 }

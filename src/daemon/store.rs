@@ -1,17 +1,20 @@
 //! Talks to the service manager for the descriptor store: what came in together goes there together, followed by one
 //! BARRIER=1, after which the manager has it (sd_notify(3)). The journal says what everything means.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
-use crate::model::{Config, PathChoice};
+use crate::model::{Config, Name, PathChoice};
 pub use crate::store::Passed;
 use crate::store::{Journal, Known, Left, Line, Request, Store};
 use crate::sys::{clock, notify, pipe, reactor};
@@ -29,7 +32,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 pub struct Keeper {
     socket: OwnedFd,
     requests: mpsc::UnboundedReceiver<Request>,
-    journal: Journal,
+    journal: Notes,
     /// In the store, or on their way.
     live: HashSet<u64>,
     /// Descriptors that the unit lets it keep, where that is known.
@@ -37,6 +40,37 @@ pub struct Keeper {
     told_full: bool,
     /// It has let a barrier wait for too long.
     is_slow: bool,
+}
+
+/// The journal, for what is to be written down before anybody is told that it is done.
+#[derive(Clone, Debug)]
+pub struct Notes(Rc<RefCell<Journal>>);
+
+impl Notes {
+    /// An operator has paused a route, or lets it run.
+    pub fn operator(&self, route: &Name, paused: bool) {
+        self.append([Line::Operator(route.to_string(), paused)]);
+    }
+
+    /// A config was applied.
+    pub fn generation(&self, generation: u64) {
+        self.append([Line::Generation(generation)]);
+    }
+
+    fn append(&self, lines: impl IntoIterator<Item = Line>) {
+        if let Err(error) = self.0.borrow_mut().append(lines) {
+            tracing::warn!("the journal of the descriptor store cannot be written: {error}");
+        }
+    }
+
+    fn name(&self) -> String {
+        self.0.borrow().name()
+    }
+
+    /// A copy of its file.
+    fn file(&self) -> io::Result<OwnedFd> {
+        self.0.borrow().file().as_fd().try_clone_to_owned()
+    }
 }
 
 /// Somebody wants a copy of the journal's file, when all that came before is in it.
@@ -90,9 +124,12 @@ pub fn give_up_unclaimed(store: &Store, upgraded: bool) {
     }
 }
 
-/// The same store, after an upgrade.
-pub fn go_on(copy: Copy) -> Option<(Store, Keeper)> {
-    opened(Journal::go_on(File::from(copy.journal)), Left::default(), copy.next)
+/// The same store, in the life after an upgrade.
+pub fn go_on(copy: Copy, life: u64) -> Option<(Store, Keeper)> {
+    let journal = Journal::go_on(File::from(copy.journal));
+    let (store, keeper) = opened(journal, Left::default(), copy.next)?;
+    keeper.journal.append([Line::Life(life)]);
+    Some((store, keeper))
 }
 
 fn opened(journal: io::Result<Journal>, left: Left, next: u64) -> Option<(Store, Keeper)> {
@@ -108,7 +145,7 @@ fn opened(journal: io::Result<Journal>, left: Left, next: u64) -> Option<(Store,
     let keeper = Keeper {
         socket,
         requests,
-        journal,
+        journal: Notes(Rc::new(RefCell::new(journal))),
         live,
         most,
         told_full: false,
@@ -121,7 +158,8 @@ impl Keeper {
     /// What the manager is told first waits in its socket.
     fn begin(&mut self, names: &[String]) {
         let text = store_text(&self.journal.name());
-        let mut sent = notify::send(&self.socket, &text, &[self.journal.file().as_fd()]);
+        let file = self.journal.file();
+        let mut sent = file.and_then(|file| notify::send(&self.socket, &text, &[file.as_fd()]));
         for name in names {
             sent = sent.and_then(|_| notify::send(&self.socket, &removal_text(name), &[]));
         }
@@ -133,7 +171,13 @@ impl Keeper {
     /// Copies for the next life.
     fn copy(&self) -> io::Result<(OwnedFd, u64)> {
         let next = self.live.iter().max().map_or(1, |last| last + 1);
-        Ok((self.journal.file().as_fd().try_clone_to_owned()?, next))
+        Ok((self.journal.file()?, next))
+    }
+
+    /// For what is written down by others.
+    #[must_use]
+    pub fn notes(&self) -> Notes {
+        self.journal.clone()
     }
 
     /// Keeps and takes out until `end` resolves, and then takes everything out. `ask` is answered with a copy of the
@@ -161,9 +205,7 @@ impl Keeper {
         while let Ok(another) = self.requests.try_recv() {
             batch.take(another);
         }
-        if let Err(error) = self.journal.append(batch.lines) {
-            tracing::warn!("the journal of the descriptor store cannot be written: {error}");
-        }
+        self.journal.append(batch.lines);
         let mut waits = Vec::new();
         for (number, ends, stored) in batch.puts {
             // Put in and taken out before anybody has heard of it: its end may be the last one.
@@ -210,14 +252,19 @@ impl Keeper {
     }
 
     async fn renew_journal(&mut self) {
-        let renewed = match self.journal.renewed() {
+        let renewed = match self.journal.0.borrow().renewed() {
             Ok(None) => return,
             Ok(Some(renewed)) => renewed,
             Err(error) => return tracing::warn!("the journal of the descriptor store cannot be renewed: {error}"),
         };
         self.tell(&store_text(&renewed.name()), &[renewed.file().as_fd()]).await;
         self.barrier().await;
-        let old = std::mem::replace(&mut self.journal, renewed);
+        let renewed = renewed.caught_up(&self.journal.0.borrow());
+        let renewed = match renewed {
+            Ok(renewed) => renewed,
+            Err(error) => return tracing::warn!("the journal of the descriptor store cannot be renewed: {error}"),
+        };
+        let old = self.journal.0.replace(renewed);
         self.tell(&removal_text(&old.name()), &[]).await;
     }
 
@@ -272,6 +319,47 @@ impl Keeper {
     }
 }
 
+/// What outlives the daemon, and by what the end of that is told.
+#[derive(Debug)]
+pub struct Keeping {
+    /// The way to it.
+    pub store: Store,
+    /// What is written down beside.
+    pub notes: Notes,
+    /// By which an upgrade asks for the journal.
+    pub asking: mpsc::UnboundedSender<Asked>,
+    end: CancellationToken,
+    keeper: tokio::task::JoinHandle<()>,
+}
+
+/// The descriptor store, where there is one.
+pub fn keep(kept: Option<Copy>, left: Passed, life: u64) -> Option<Keeping> {
+    let (store, keeper) = match kept {
+        Some(copy) => go_on(copy, life)?,
+        None => open(left, life)?,
+    };
+    let (asking, asked) = mpsc::unbounded_channel();
+    let end = CancellationToken::new();
+    let ended = end.clone().cancelled_owned();
+    let notes = keeper.notes();
+    let keeper = tokio::task::spawn_local(keeper.run(ended, asked));
+    Some(Keeping {
+        store,
+        notes,
+        asking,
+        end,
+        keeper,
+    })
+}
+
+impl Keeping {
+    /// Takes everything out: the daemon ends in order.
+    pub async fn end(self) {
+        self.end.cancel();
+        let _ = self.keeper.await;
+    }
+}
+
 /// With FDPOLL=0, since the manager would drop a pipe that is hung up, with what stands in it.
 fn store_text(name: &str) -> String {
     format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0\n")
@@ -307,8 +395,6 @@ impl Batch {
                 self.gone.push(number);
             }
             Request::Only { below, known } => self.only = Some((below, known)),
-            Request::Operator(route, paused) => self.lines.push(Line::Operator(route.to_string(), paused)),
-            Request::Generation(generation) => self.lines.push(Line::Generation(generation)),
         }
     }
 }

@@ -36,10 +36,6 @@ pub enum Request {
         /// Those that somebody has.
         known: HashSet<u64>,
     },
-    /// An operator has paused this route (true) or lets it run.
-    Operator(Name, bool),
-    /// A config was applied.
-    Generation(u64),
 }
 
 /// The way to the store. Without one nothing is kept, and nobody waits.
@@ -164,20 +160,6 @@ impl Store {
         rest.into_iter()
             .map(|(meaning, unread, number)| (meaning, unread, inner.deposit(number)))
             .collect()
-    }
-
-    /// An operator has paused a route, or lets it run.
-    pub fn note_operator(&self, route: &Name, paused: bool) {
-        if let Some(inner) = &self.inner {
-            inner.ask(Request::Operator(route.clone(), paused));
-        }
-    }
-
-    /// A config was applied.
-    pub fn note_generation(&self, generation: u64) {
-        if let Some(inner) = &self.inner {
-            inner.ask(Request::Generation(generation));
-        }
     }
 }
 

@@ -39,6 +39,8 @@ pub enum Line {
     Operator(String, bool),
     /// The config that runs.
     Generation(u64),
+    /// The daemon's life after an upgrade.
+    Life(u64),
 }
 
 /// What the lines say.
@@ -77,6 +79,7 @@ impl Known {
             Line::Gone(number) => drop(self.deposits.remove(&number)),
             Line::Operator(route, paused) => drop(self.operators.insert(route, paused)),
             Line::Generation(generation) => self.generation = generation,
+            Line::Life(life) => self.life = life,
         }
     }
 
@@ -158,6 +161,15 @@ impl Journal {
             return Ok(None);
         }
         Journal::written(self.known.clone()).map(Some)
+    }
+
+    /// With what was noted in another one meanwhile.
+    pub fn caught_up(mut self, with: &Journal) -> io::Result<Journal> {
+        let operators = with.known.operators.iter();
+        let operators = operators.map(|(route, paused)| Line::Operator(route.clone(), *paused));
+        let generation = Line::Generation(with.known.generation);
+        self.append(operators.chain([generation]).collect::<Vec<_>>())?;
+        Ok(self)
     }
 
     /// By what it is known in the store.

@@ -66,8 +66,10 @@ impl Page {
         if slot >= SLOTS {
             return None;
         }
-        // SAFETY: the mapping is SLOTS numbers long, aligned as a page is, and lives as long as self.
-        Some(unsafe { self.at.add(slot).as_ref() })
+        // SAFETY: the mapping is SLOTS numbers long.
+        let there = unsafe { self.at.add(slot) };
+        // SAFETY: it is mapped, aligned as a page is, and lives as long as self; a number has no invalid values.
+        Some(unsafe { there.as_ref() })
     }
 }
 

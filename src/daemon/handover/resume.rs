@@ -125,7 +125,7 @@ fn items(items: Vec<Item>, from: &mut Unloading) -> HashMap<String, Unpacked> {
         match from.item(item) {
             Ok(unpacked) => drop(all.insert(name, unpacked)),
             Err(error) => {
-                tracing::error!("{name} is begun anew, since it has not come whole from the last life: {error}")
+                tracing::error!("{name} is begun anew, since it has not come whole from the last life: {error}");
             }
         }
     }

@@ -72,7 +72,9 @@ async fn reload(daemon: &Rc<Daemon>, paths: &[PathBuf], asked: Vec<Request>) {
     answer(quick, &outcome);
     apply::apply(daemon, wanted, &steps).await;
     daemon.generation.set(generation);
-    daemon.means.store.note_generation(generation);
+    if let Some(notes) = &daemon.means.notes {
+        notes.generation(generation);
+    }
     *daemon.last_reload_error.borrow_mut() = None;
     daemon.tell_own(EventDetail::Reloaded { generation });
     answer(waiting, &outcome);
