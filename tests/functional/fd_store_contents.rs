@@ -166,6 +166,7 @@ fn peers_that_come_and_go_add_nothing() {
     };
     carry(0);
     let before = settled(&manager);
+    assert!(!before.is_empty());
     (1..=100).for_each(carry);
     as_many_as(&manager, &before);
     end(&manager, daemon);
@@ -180,6 +181,7 @@ fn restarts_add_nothing() {
     let mut ends = Ends::open(&daemon);
     ends.carry(b"some");
     let before = settled(&manager);
+    assert!(!before.is_empty());
     for restarts in 1..=50 {
         let pid = daemon.pid_of("p");
         kill(Pid::from_raw(pid), Signal::SIGKILL).expect("a child to kill");
