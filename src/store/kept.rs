@@ -44,21 +44,14 @@ impl Kept {
         matches!(self, Kept::Coming(_))
     }
 
-    /// By which the next life knows it again, where it is there.
+    /// By which it is known in the store, be it on its way: what is on its way when the daemon is upgraded has come before the
+    /// next life begins. Put in twice, it would be kept under the first number alone.
     #[must_use]
     pub fn number(&self) -> Option<u64> {
         match self {
-            Kept::Yes(deposit) => Some(deposit.number()),
-            Kept::No | Kept::Coming(_) => None,
-        }
-    }
-
-    /// By which it is known in the store, be it on its way.
-    #[must_use]
-    pub fn coming_number(&self) -> Option<u64> {
-        match self {
+            Kept::No => None,
             Kept::Coming(depositing) => depositing.number(),
-            Kept::No | Kept::Yes(_) => self.number(),
+            Kept::Yes(deposit) => Some(deposit.number()),
         }
     }
 

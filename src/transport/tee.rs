@@ -136,6 +136,9 @@ impl Tee {
     /// Makes the pipes that are not there; false when some are not in the store yet.
     fn open(&mut self, members: &[usize]) -> io::Result<bool> {
         let mut kept = true;
+        if let Some(keeping) = &mut self.keeping {
+            keeping.open()?;
+        }
         for i in members {
             let lane = &mut self.lanes[*i];
             let is_new = lane.open()?;

@@ -36,14 +36,15 @@ pub(super) struct Keeping {
     route: Name,
     /// Of the destinations, as shown.
     lanes: Vec<String>,
-    page: Page,
+    /// From the first round on.
+    page: Option<Page>,
     deposit: Kept,
 }
 
 /// The page on its way to the daemon's next life.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SavedKeeping {
-    page: Slot,
+    page: Option<Slot>,
     deposit: Option<u64>,
 }
 
@@ -53,32 +54,53 @@ impl Keeping {
         if !store.is_there() || ahead_of(lanes.len()) >= SLOTS {
             return None;
         }
-        let claimed = store.claim(&Meaning::Round(route.clone())).pop();
-        let made = match claimed {
-            Some(Claimed { mut ends, deposit }) => ends
-                .pop()
-                .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
-                .and_then(Page::open)
-                .map(|page| (page, Kept::Yes(deposit))),
-            None => Page::make("sluiced-round").map(|page| {
-                let kept = Kept::put(store, Meaning::Round(route.clone()), &[page.as_fd()]);
-                (page, kept)
-            }),
-        };
-        let warn = |error: &io::Error| tracing::warn!(%route, "route:{route}: staging pipes will not outlive this daemon: {error}");
-        let (page, deposit) = made.inspect_err(warn).ok()?;
         Some(Keeping {
             store: store.clone(),
             route: route.clone(),
             lanes,
-            page,
-            deposit,
+            page: None,
+            deposit: Kept::No,
         })
+    }
+
+    /// There is a page from now on. Not before it is needed: of two pages, a next life would have to guess.
+    pub(super) fn open(&mut self) -> io::Result<()> {
+        if self.page.is_none() {
+            let page = Page::make("sluiced-round")?;
+            self.deposit = Kept::put(&self.store, Meaning::Round(self.route.clone()), &[page.as_fd()]);
+            self.page = Some(page);
+        }
+        Ok(())
+    }
+
+    fn get(&self, slot: usize) -> u64 {
+        self.page.as_ref().map_or(0, |page| page.get(slot))
+    }
+
+    fn set(&self, slot: usize, number: u64) {
+        if let Some(page) = &self.page {
+            page.set(slot, number);
+        }
+    }
+
+    /// The page of a dead life.
+    fn claim_page(&mut self) {
+        for Claimed { mut ends, deposit } in self.store.claim(&Meaning::Round(self.route.clone())) {
+            match ends.pop().map(Page::open) {
+                Some(Ok(page)) => (self.page, self.deposit) = (Some(page), Kept::Yes(deposit)),
+                Some(Err(error)) => {
+                    let route = &self.route;
+                    tracing::warn!(%route, "route:{route}: the page of its last round cannot be read: {error}");
+                }
+                None => {}
+            }
+        }
     }
 
     /// What a dead life has left in the staging pipes, for each lane.
     pub(super) fn claim(&mut self) -> Vec<Option<Staging>> {
-        let pending = self.page.get(PENDING);
+        self.claim_page();
+        let pending = self.get(PENDING);
         let mut found: Vec<Option<Staging>> = (0..self.lanes.len()).map(|_| None).collect();
         let mut last = None;
         for (i, name) in self.lanes.iter().enumerate() {
@@ -90,7 +112,7 @@ impl Keeping {
                     continue;
                 };
                 let there = pipe::unread(&staging.read);
-                let ahead = self.page.get(ahead_of(lane)).min(there);
+                let ahead = self.get(ahead_of(lane)).min(there);
                 (staging.bytes, staging.ahead) = (there - ahead, ahead);
                 if Some(lane) == usize::try_from(pending).ok().and_then(|pending| pending.checked_sub(1)) {
                     last = Some(there);
@@ -109,51 +131,51 @@ impl Keeping {
             }
         }
         for lane in 0..(SLOTS - 1) / 2 {
-            self.page.set(number_of(lane), 0);
+            self.set(number_of(lane), 0);
         }
         for (i, staging) in found.iter_mut().enumerate() {
             if staging.as_ref().is_some_and(|staging| staging.bytes == 0) {
                 *staging = None;
             }
             if let Some(staging) = staging {
-                self.page.set(ahead_of(i), staging.ahead);
-                self.page.set(number_of(i), staging.kept.number().unwrap_or(0));
+                self.set(ahead_of(i), staging.ahead);
+                self.set(number_of(i), staging.kept.number().unwrap_or(0));
             }
         }
-        self.page.set(PENDING, 0);
+        self.set(PENDING, 0);
         found
     }
 
     fn lane_of(&self, number: u64) -> Option<usize> {
-        (0..(SLOTS - 1) / 2).find(|lane| self.page.get(number_of(*lane)) == number)
+        (0..(SLOTS - 1) / 2).find(|lane| self.get(number_of(*lane)) == number)
     }
 
     /// A new staging pipe, empty.
     pub(super) fn keep(&self, i: usize, staging: &mut Staging) {
         let meaning = Meaning::Lane(self.route.clone(), self.lanes.get(i).cloned().unwrap_or_default());
         staging.kept = Kept::put(&self.store, meaning, &[staging.read.as_fd(), staging.write.as_fd()]);
-        self.page.set(ahead_of(i), 0);
-        self.page.set(number_of(i), staging.kept.coming_number().unwrap_or(0));
+        self.set(ahead_of(i), 0);
+        self.set(number_of(i), staging.kept.number().unwrap_or(0));
     }
 
     /// It is not used any more, whatever stands in it.
     pub(super) fn forget(&self, i: usize) {
-        self.page.set(number_of(i), 0);
+        self.set(number_of(i), 0);
     }
 
     /// Before the first call of a round, or of what is left of it: this lane is to be filled last.
     pub(super) fn begin_round(&self, last: usize) {
-        self.page.set(PENDING, 1 + last as u64);
+        self.set(PENDING, 1 + last as u64);
     }
 
     /// So much at the end of a pipe is not to be delivered.
     pub(super) fn note_ahead(&self, i: usize, ahead: u64) {
-        self.page.set(ahead_of(i), ahead);
+        self.set(ahead_of(i), ahead);
     }
 
     /// What stands in the pipes, but for what is ahead, is to be delivered.
     pub(super) fn end_round(&self) {
-        self.page.set(PENDING, 0);
+        self.set(PENDING, 0);
     }
 
     pub(super) fn is_coming(&self) -> bool {
@@ -166,16 +188,18 @@ impl Keeping {
 
     pub(super) fn pack(&self, parcel: &mut Parcel) -> io::Result<SavedKeeping> {
         Ok(SavedKeeping {
-            page: parcel.put(&self.page)?,
+            page: parcel.put_some(self.page.as_ref())?,
             deposit: self.deposit.number(),
         })
     }
 
     /// Goes on with the page of the last life.
     pub(super) fn unpack(&mut self, saved: &SavedKeeping, parcel: &mut Unpacking) -> io::Result<()> {
-        if let Some(deposit) = self.store.again(saved.deposit) {
-            self.page = Page::open(parcel.take(saved.page)?)?;
-            self.deposit = Kept::Yes(deposit);
+        if let Some(page) = parcel.take_some(saved.page)? {
+            let page = Page::open(page)?;
+            let meaning = Meaning::Round(self.route.clone());
+            self.deposit = Kept::again(&self.store, saved.deposit, meaning, &[page.as_fd()]);
+            self.page = Some(page);
         }
         Ok(())
     }
