@@ -8,8 +8,8 @@ use crate::support::{Checker, Pattern};
 
 pub const STORIES: &[Story] = &[
     (
-        "what_252_does_not_know_is_two_lines",
-        what_252_does_not_know_is_two_lines,
+        "what_252_does_not_know_is_three_lines",
+        what_252_does_not_know_is_three_lines,
     ),
     ("it_finds_its_cgroup_itself", it_finds_its_cgroup_itself),
     ("its_watchdog_and_its_stop_work", its_watchdog_and_its_stop_work),
@@ -17,15 +17,15 @@ pub const STORIES: &[Story] = &[
     ("an_upgrade_is_no_restart", an_upgrade_is_no_restart),
 ];
 
-fn what_252_does_not_know_is_two_lines(lab: &Lab) {
+fn what_252_does_not_know_is_three_lines(lab: &Lab) {
     let version = lab.told(&["systemctl", "--version"]);
     assert!(version.starts_with("systemd 252"), "{version}");
     let verified = lab.run(&["systemd-analyze", "verify", UNIT, "sluiced.socket"]);
     let told: Vec<&str> = verified.stderr.lines().collect();
     assert_eq!(verified.code, 0, "{verified:#?}");
-    let unknown = ["notify-reload", "DelegateSubgroup"];
+    let unknown = ["notify-reload", "FileDescriptorStorePreserve", "DelegateSubgroup"];
     assert!(
-        told.len() == 2 && std::iter::zip(&told, unknown).all(|(told, unknown)| told.contains(unknown)),
+        told.len() == 3 && std::iter::zip(&told, unknown).all(|(told, unknown)| told.contains(unknown)),
         "{told:#?}"
     );
 }
