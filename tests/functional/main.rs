@@ -13,6 +13,7 @@ mod cgroups;
 mod cli;
 mod config_cli;
 mod control;
+mod costs;
 mod dropping;
 mod endings;
 mod ends;
@@ -76,6 +77,7 @@ const THEMES: &[Theme] = &[
     ("cli", cli::STORIES),
     ("config_cli", config_cli::STORIES),
     ("control", control::STORIES),
+    ("costs", costs::STORIES),
     ("dropping", dropping::STORIES),
     ("endings", endings::STORIES),
     ("ends", ends::STORIES),
