@@ -9,6 +9,7 @@ const BALANCE: Sluiced = Sluiced {
     called: "sluiced, balance",
     route: "framing = \"lines\"\ndistribution = \"balance\"",
     fifo: "",
+    base: None,
 };
 
 pub fn run(plan: &Plan, table: &mut Table) {

@@ -10,6 +10,7 @@ const LARGE_FIFOS: Sluiced = Sluiced {
     called: "sluiced, pipe-size 1 MiB",
     route: "",
     fifo: ", pipe-size = \"1MiB\"",
+    base: None,
 };
 
 /// Whom, and the least speed and the most CPU time by theirs.

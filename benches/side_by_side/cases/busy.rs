@@ -59,7 +59,7 @@ fn measure(plan: &Plan, count: usize) -> Result<(Vec<Window>, Vec<Window>), Stri
 
 fn window(plan: &Plan, count: usize) -> Result<Window, String> {
     let mut stage = Stage::new(plan.patience())?;
-    let daemon = Daemon::start(&mut stage, &routes(count))?;
+    let daemon = Daemon::start(&mut stage, &routes(count), None)?;
     daemon.await_routes(count as u64)?;
     // Short windows are not fair: each route gets only some turns.
     let time = (plan.sample * 2).max(Duration::from_millis(500));

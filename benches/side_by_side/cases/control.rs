@@ -46,7 +46,7 @@ fn status(plan: &Plan, table: &mut Table) {
 /// p50 and p99 in milliseconds.
 fn calls(plan: &Plan, loaded: bool) -> Result<[f64; 2], String> {
     let mut stage = Stage::new(plan.patience())?;
-    let daemon = Daemon::start(&mut stage, &routes(BUSY))?;
+    let daemon = Daemon::start(&mut stage, &routes(BUSY), None)?;
     daemon.await_routes(BUSY as u64)?;
     let window = (plan.sample * 2).max(Duration::from_secs(1));
     if loaded {
@@ -86,7 +86,7 @@ fn reload(plan: &Plan, table: &mut Table) {
 fn reloads(plan: &Plan) -> Result<Vec<f64>, String> {
     let mut stage = Stage::new(plan.patience())?;
     let text = routes(MANY);
-    let daemon = Daemon::start(&mut stage, &text)?;
+    let daemon = Daemon::start(&mut stage, &text, None)?;
     daemon.await_routes(MANY as u64)?;
     let mut control = daemon.control()?;
     let mut taken = Vec::new();

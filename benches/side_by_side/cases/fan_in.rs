@@ -9,6 +9,7 @@ const LINES: Sluiced = Sluiced {
     called: "sluiced, lines",
     route: "framing = \"lines\"",
     fifo: "",
+    base: None,
 };
 
 /// Lines in one write: one; as many as stay whole where all write into one FIFO (PIPE_BUF); as many as a producer writes

@@ -62,7 +62,7 @@ pub fn run(plan: &Plan, table: &mut Table) {
 
 fn measure(plan: &Plan, count: usize, taken: &mut Taken) -> Result<(), String> {
     let mut stage = Stage::new(plan.patience() + Duration::from_secs(60))?;
-    let daemon = Daemon::start(&mut stage, &routes(count))?;
+    let daemon = Daemon::start(&mut stage, &routes(count), None)?;
     daemon.await_routes(count as u64)?;
     taken.start.push(daemon.ready_after);
     cpu::settle(daemon.pid);
@@ -84,7 +84,7 @@ fn measure(plan: &Plan, count: usize, taken: &mut Taken) -> Result<(), String> {
     taken.list.push(timed("ListRoutes")?);
     taken.status.push(timed("GetStatus")?);
     let began = clock::now();
-    let shown = Command::new(contest::program("sluicectl"))
+    let shown = Command::new(contest::program("sluicectl", None))
         .arg("--socket")
         .arg(daemon.socket())
         .arg("status")

@@ -66,19 +66,22 @@ pub fn run(plan: &Plan, table: &mut Table) {
 }
 
 fn compare(plan: &Plan, table: &mut Table, way: Way, about: &str) -> Option<Taken> {
-    let row = |share: &str| Row::new(CASE, format!("{about}: {share}"), Unit::Microseconds).against("socat -u");
+    let base = plan.base.as_deref();
+    let against = base.map_or("socat -u".to_owned(), |base| format!("sluiced of {}", base.display()));
+    let row = |share: &str| Row::new(CASE, format!("{about}: {share}"), Unit::Microseconds).against(&against);
     if interrupt::came() {
         return None;
     }
-    let has_socat = contest::has_tool("socat");
+    let has_peer = base.is_some() || contest::has_tool("socat");
     let (mut ours, mut theirs) = (Taken::default(), Taken::default());
     for _ in 0..plan.pairs {
-        let taken = sluiced(plan, way).and_then(|report| ours.add(&report)).and_then(|()| {
-            if has_socat {
-                theirs.add(&socat(plan, way)?)?;
-            }
-            Ok(())
-        });
+        let taken = sluiced(plan, way, None)
+            .and_then(|report| ours.add(&report))
+            .and_then(|()| match base {
+                Some(_) => theirs.add(&sluiced(plan, way, base)?),
+                None if has_peer => theirs.add(&socat(plan, way)?),
+                None => Ok(()),
+            });
         if let Err(error) = taken {
             table.add(row("all").failed(error));
             return None;
@@ -86,17 +89,17 @@ fn compare(plan: &Plan, table: &mut Table, way: Way, about: &str) -> Option<Take
     }
     for (i, (share, _)) in SHARES.iter().enumerate() {
         let aim = match i {
-            0 if !way.bulk => Some(Target::AtMost(1.05)),
-            1 if !way.bulk => Some(Target::AtMost(1.1)),
+            0 if !way.bulk && base.is_none() => Some(Target::AtMost(1.05)),
+            1 if !way.bulk && base.is_none() => Some(Target::AtMost(1.1)),
             _ => None,
         };
         let row = row(share).aims(aim).pairs(&ours.0[i], &theirs.0[i]);
-        table.add(if has_socat { row } else { row.missing("socat") });
+        table.add(if has_peer { row } else { row.missing("socat") });
     }
     Some(ours)
 }
 
-fn sluiced(plan: &Plan, way: Way) -> Result<Report, String> {
+fn sluiced(plan: &Plan, way: Way, base: Option<&Path>) -> Result<Report, String> {
     let mut stage = Stage::new(plan.patience())?;
     let mut text = way
         .threads
@@ -121,7 +124,7 @@ fn sluiced(plan: &Plan, way: Way) -> Result<Report, String> {
         routes += 1;
         text.push_str("[route.zz-bulk]\nfrom = \"fifo:bulk-in\"\nto = \"fifo:bulk-out\"\n");
     }
-    let daemon = Daemon::start(&mut stage, &text)?;
+    let daemon = Daemon::start(&mut stage, &text, base)?;
     daemon.await_routes(routes)?;
     if way.bulk {
         bulk(&mut stage, &daemon.fifo("bulk-in"), &daemon.fifo("bulk-out"))?;

@@ -25,8 +25,28 @@ pub struct Contest<'a> {
 }
 
 impl Contest<'_> {
-    /// Measures it, as one row.
+    /// Measures it, as one row. Another build takes the place of all peers.
     pub fn hold(&self, plan: &Plan, table: &mut Table) {
+        let Some(base) = &plan.base else {
+            return self.measure_row(plan, table);
+        };
+        if !table.has(self.case, self.about, self.ours.called) {
+            let theirs = Sluiced {
+                base: Some(base.clone()),
+                ..self.ours.clone()
+            };
+            let contest = Contest {
+                theirs: &theirs,
+                load: self.load.clone(),
+                speed: None,
+                cpu: None,
+                ..*self
+            };
+            contest.measure_row(plan, table);
+        }
+    }
+
+    fn measure_row(&self, plan: &Plan, table: &mut Table) {
         if interrupt::came() {
             return;
         }

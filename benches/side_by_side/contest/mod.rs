@@ -7,7 +7,7 @@ mod sluiced;
 mod syslog_ng;
 mod tools;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -255,8 +255,11 @@ pub fn pipe() -> Result<(Stdio, Stdio), String> {
     Ok((Stdio::from(reader), Stdio::from(writer)))
 }
 
-/// Where one of the two programs under test is.
-pub fn program(name: &str) -> PathBuf {
+/// Where one of the two programs under test is: in this directory, else of this build.
+pub fn program(name: &str, base: Option<&Path>) -> PathBuf {
+    if let Some(base) = base {
+        return base.join(name);
+    }
     let built = match name {
         "sluicectl" => env!("CARGO_BIN_EXE_sluicectl"),
         _ => env!("CARGO_BIN_EXE_sluiced"),

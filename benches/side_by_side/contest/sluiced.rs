@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ pub struct Sluiced {
     pub route: &'static str,
     /// More settings of each FIFO.
     pub fifo: &'static str,
+    /// The directory of another build.
+    pub base: Option<PathBuf>,
 }
 
 impl Sluiced {
@@ -29,12 +31,16 @@ impl Sluiced {
         called: "sluiced",
         route: "",
         fifo: "",
+        base: None,
     };
 }
 
 impl Contestant for Sluiced {
     fn name(&self) -> String {
-        self.called.to_owned()
+        match &self.base {
+            None => self.called.to_owned(),
+            Some(base) => format!("{} of {}", self.called, base.display()),
+        }
     }
 
     fn tool(&self) -> Option<&'static str> {
@@ -64,7 +70,7 @@ impl Contestant for Sluiced {
         }
         let (from, to) = (from.join(", "), to.join(", "));
         let _ = write!(text, "[route.bench]\nfrom = [{from}]\nto = [{to}]\n{}\n", self.route);
-        let daemon = Daemon::start(stage, &text)?;
+        let daemon = Daemon::start(stage, &text, self.base.as_deref())?;
         if load.ends == Ends::Fifos {
             daemon.await_routes(1)?;
             for i in 0..load.sinks {
@@ -89,8 +95,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it, and waits until it says that it is ready (sd_notify(3)).
-    pub fn start(stage: &mut Stage, text: &str) -> Result<Daemon, String> {
+    /// Starts it, of this build or of that in `base`, and waits until it says that it is ready (sd_notify(3)).
+    pub fn start(stage: &mut Stage, text: &str, base: Option<&Path>) -> Result<Daemon, String> {
         let (runtime, config) = (stage.path("run"), stage.path("sluiced.toml"));
         fs::create_dir(&runtime).map_err(|error| format!("cannot make {}: {error}", runtime.display()))?;
         let address = stage.path("notify");
@@ -106,7 +112,7 @@ impl Daemon {
             config,
         };
         daemon.configure(text)?;
-        let mut command = crate::support::quiet(super::program("sluiced"));
+        let mut command = crate::support::quiet(super::program("sluiced", base));
         command.arg("--config").arg(&daemon.config);
         // Of a service manager it is told only where to say that it is ready.
         for name in ["LISTEN_FDS", "LISTEN_PID", "WATCHDOG_USEC", "JOURNAL_STREAM"] {

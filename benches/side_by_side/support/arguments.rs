@@ -10,6 +10,7 @@ usage: cargo bench --bench side_by_side -- [OPTION]…
   --list          the names of the cases
   --pairs N       pairs A B for each row, at least 1; default 7, quick 5
   --seconds S     about how long one sample takes; default 1, quick 0.2
+  --base DIR      beside the sluiced in this directory (another build) instead of the peers; cases a to f
   --output PATH   where the table is written; default target/side_by_side.md
 $SLUICED_BIN_DIR  where sluiced and sluicectl are taken from, if not from this build";
 
@@ -22,6 +23,8 @@ pub struct Plan {
     pub pairs: usize,
     /// About how long the load of one sample lasts.
     pub sample: Duration,
+    /// Where another build is, which takes the place of the peers.
+    pub base: Option<PathBuf>,
     /// Where the table goes.
     pub output: PathBuf,
     only: Vec<String>,
@@ -41,6 +44,7 @@ impl Arguments {
         let mut words = words;
         let (mut quick, mut by_cargo_bench) = (false, false);
         let (mut pairs, mut seconds, mut only) = (None, None, Vec::new());
+        let mut base = None;
         let mut output = target().join("side_by_side.md");
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value\n{USAGE}"));
@@ -50,6 +54,7 @@ impl Arguments {
                 "--only" => only.push(value()?),
                 "--pairs" => pairs = Some(number(&value()?)?),
                 "--seconds" => seconds = Some(number(&value()?)?),
+                "--base" => base = Some(value()?.into()),
                 "--output" => output = value()?.into(),
                 "--list" => return Ok(Arguments::Tell(crate::cases::list())),
                 "--help" | "-h" => return Ok(Arguments::Tell(USAGE.to_owned())),
@@ -71,6 +76,7 @@ impl Arguments {
             quick,
             pairs: (pairs as usize).clamp(1, 1000),
             sample: Duration::from_secs_f64(seconds.clamp(0.05, 60.0)),
+            base,
             output,
             only,
         }))

@@ -22,7 +22,7 @@ pub fn look() -> String {
         format!(
             "sluiced: {}",
             version(
-                crate::contest::program("sluiced").to_string_lossy().as_ref(),
+                crate::contest::program("sluiced", None).to_string_lossy().as_ref(),
                 &["--version"],
                 "sluiced"
             )

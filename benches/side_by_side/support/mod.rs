@@ -9,6 +9,7 @@ mod process;
 mod stage;
 mod statistics;
 mod table;
+mod unit;
 
 use std::path::Path;
 
@@ -16,7 +17,8 @@ pub use arguments::{Arguments, Plan};
 pub use process::{Guard, quiet};
 pub use stage::{Report, Stage};
 pub use statistics::{Spread, percentile};
-pub use table::{Cpu, Row, Table, Target, Unit, ratio};
+pub use table::{Cpu, Row, Table, ratio};
+pub use unit::{Target, Unit};
 
 /// Writes a file, and the directory that it is in.
 pub fn write_report(path: &Path, text: &str) -> std::io::Result<()> {

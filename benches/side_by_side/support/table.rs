@@ -3,62 +3,7 @@
 use std::fmt::Write;
 
 use super::statistics::shorten;
-use super::{Plan, Spread};
-
-/// What a number counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    GigabytesPerSecond,
-    Microseconds,
-    Milliseconds,
-    Seconds,
-    KibibytesEach,
-    PercentOfACore,
-    /// The slowest by the fastest.
-    Share,
-}
-
-impl Unit {
-    fn shown(self) -> &'static str {
-        match self {
-            Unit::GigabytesPerSecond => "GB/s",
-            Unit::Microseconds => "µs",
-            Unit::Milliseconds => "ms",
-            Unit::Seconds => "s",
-            Unit::KibibytesEach => "KiB each",
-            Unit::PercentOfACore => "% of a core",
-            Unit::Share => "slowest/fastest",
-        }
-    }
-}
-
-/// What is aimed at: for the ratio where there is somebody to be compared with, else for the number itself.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Target {
-    AtLeast(f64),
-    AtMost(f64),
-}
-
-impl Target {
-    fn is_met(self, value: f64) -> bool {
-        match self {
-            Target::AtLeast(bound) => value >= bound,
-            Target::AtMost(bound) => value <= bound,
-        }
-    }
-
-    fn shown(self, value: Option<f64>) -> String {
-        let met = match value {
-            Some(value) if self.is_met(value) => "met",
-            Some(_) => "MISSED",
-            None => "not measured",
-        };
-        match self {
-            Target::AtLeast(bound) => format!("≥ {} {met}", shorten(bound)),
-            Target::AtMost(bound) => format!("≤ {} {met}", shorten(bound)),
-        }
-    }
-}
+use super::{Plan, Spread, Target, Unit};
 
 /// Seconds of CPU time of the relaying process for each GB.
 #[derive(Clone, Copy, Debug)]
@@ -240,6 +185,12 @@ impl Table {
         }
         println!("{line}");
         self.rows.push(row);
+    }
+
+    /// Whether there is a row of this load.
+    pub fn has(&self, case: &str, load: &str, who: &str) -> bool {
+        let is_that = |row: &Row| row.case == case && row.load == load && row.who == who;
+        self.rows.iter().any(is_that)
     }
 
     /// How many rows could not be measured.
