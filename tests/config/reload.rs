@@ -166,78 +166,135 @@ fn every_key_of_a_route() {
     }
 }
 
+/// Tables within a key of a process: each key of them is a change of that key.
 #[test]
-fn every_setting_of_an_endpoint() {
-    let anew = vec!["close route:r", "open route:r"];
-    let source = |settings: &str| format!("[route.r]\nfrom = {{ fifo = \"a\"{settings} }}\nto = \"fifo:b\"\n");
-    let to = |settings: &str| format!("[route.r]\nfrom = \"fifo:a\"\nto = {{ fifo = \"b\"{settings} }}\n");
-    for setting in [
-        "on-eof = \"hold\"",
-        "create = false",
-        "mode = \"0644\"",
-        "owner = \"root\"",
-        "group = \"root\"",
-        "pipe-size = \"1MiB\"",
-    ] {
-        let changed = source(&format!(", {setting}"));
-        assert_eq!(stages(&source(""), &changed).concat(), anew, "{setting}");
-    }
-    for setting in ["create = false", "mode = \"0644\"", "pipe-size = \"1MiB\""] {
+fn every_key_of_a_table_of_a_process() {
+    let text = |line: &str| format!("[process.a]\ncommand = [\"cat\"]\n{line}\n");
+    for key in shape::LIMITS.keys {
+        let changed = text(&format!("limits = {{ {key} = 64 }}"));
         assert_eq!(
-            stages(&to(""), &to(&format!(", {setting}"))).concat(),
-            anew,
-            "{setting}"
+            steps(&text(""), &changed),
+            ["restart process:a: limits has changed"],
+            "{key}"
         );
     }
-    for setting in [
-        "when-gone = \"close\"",
-        "when-full = \"drop-newest\"",
-        "high-watermark = \"1MiB\"",
-    ] {
-        let changed = to(&format!(", {setting}"));
+    for (key, value) in [("burst", "7"), ("interval", "\"7s\"")] {
+        assert!(shape::START_LIMIT.keys.contains(&key) && shape::START_LIMIT.keys.len() == 2);
+        let changed = text(&format!("start-limit = {{ {key} = {value} }}"));
         assert_eq!(
-            stages(&to(""), &changed).concat(),
-            ["retune route:r/fifo:b"],
-            "{setting}"
+            steps(&text(""), &changed),
+            ["retune process:a: start-limit has changed"],
+            "{key}"
         );
     }
 }
 
 #[test]
-fn what_needs_a_restart_of_the_daemon_is_refused_and_the_rest_of_the_top_is_not() {
-    let plain = "[daemon]\nrelay-threads = 2\nruntime-directory = \"/run/sluiced\"\n";
+fn every_setting_of_an_endpoint() {
+    let anew = vec!["close route:r", "open route:r"];
+    let retuned = vec!["retune route:r/fifo:b"];
+    let source = |settings: &str| format!("[route.r]\nfrom = {{ fifo = \"a\"{settings} }}\nto = \"fifo:b\"\n");
+    let to = |settings: &str| format!("[route.r]\nfrom = \"fifo:a\"\nto = {{ fifo = \"b\"{settings} }}\n");
+    // Of every kind, at either side: `None` where it has no meaning there.
     let table = [
-        ("[daemon]\nrelay-threads = 3\n", vec!["daemon.relay-threads"]),
-        (
-            "[daemon]\nrelay-threads = 2\nruntime-directory = \"/run/x\"\n",
-            vec!["daemon.runtime-directory", "control.socket"],
-        ),
-        (
-            "[daemon]\nrelay-threads = 2\n[control]\nsocket = \"x\"\n",
-            vec!["control.socket"],
-        ),
-        (
-            "[daemon]\nrelay-threads = 2\n[control]\nmode = \"0660\"\n",
-            vec!["control.mode"],
-        ),
+        ("on-eof", "\"hold\"", Some(&anew), None),
+        ("create", "false", Some(&anew), Some(&anew)),
+        ("mode", "\"0644\"", Some(&anew), Some(&anew)),
+        ("owner", "\"root\"", Some(&anew), Some(&anew)),
+        ("group", "\"root\"", Some(&anew), Some(&anew)),
+        ("pipe-size", "\"1MiB\"", Some(&anew), Some(&anew)),
+        ("when-gone", "\"close\"", None, Some(&retuned)),
+        ("when-full", "\"drop-newest\"", None, Some(&retuned)),
+        ("high-watermark", "\"1MiB\"", None, Some(&retuned)),
+        ("low-watermark", "\"1KiB\"", None, Some(&retuned)),
     ];
-    for (wanted, keys) in table {
-        assert_eq!(
-            plan(&good(plain), &good(wanted), stream_of),
-            Err(NeedsRestart(keys)),
-            "{wanted}"
-        );
+    let mut known: BTreeSet<&str> = table.iter().map(|(key, ..)| *key).collect();
+    // The kinds: another endpoint.
+    known.extend(["process", "fifo", "file", "null"]);
+    assert_eq!(known, shape::ENDPOINT.keys.iter().copied().collect::<BTreeSet<_>>());
+    for (key, value, at_source, at_destination) in table {
+        let setting = format!(", {key} = {value}");
+        if let Some(expected) = at_source {
+            assert_eq!(stages(&source(""), &source(&setting)).concat(), *expected, "{key}");
+            assert_eq!(stages(&source(&setting), &source("")).concat(), *expected, "{key} back");
+        }
+        if let Some(expected) = at_destination {
+            assert_eq!(stages(&to(""), &to(&setting)).concat(), *expected, "{key}");
+            assert_eq!(stages(&to(&setting), &to("")).concat(), *expected, "{key} back");
+        }
     }
-    let refused = plan(&good(plain), &good("[daemon]\nrelay-threads = 9\n"), stream_of).unwrap_err();
+}
+
+#[test]
+fn every_key_of_the_daemon_and_its_socket() {
+    let of = |daemon: &str, control: &str| {
+        let given = ["relay-threads = 2", "runtime-directory = \"/run/sluiced\""];
+        let is_changed = |line: &&str| daemon.starts_with(line.split(' ').next().unwrap());
+        let kept: Vec<&str> = given.into_iter().filter(|line| !is_changed(line)).collect();
+        format!("[daemon]\n{}\n{daemon}\n[control]\n{control}\n", kept.join("\n"))
+    };
+    // `None`: while it runs.
+    let daemon = [
+        (
+            "runtime-directory",
+            "\"/run/x\"",
+            Some(vec!["daemon.runtime-directory", "control.socket"]),
+        ),
+        ("relay-threads", "3", Some(vec!["daemon.relay-threads"])),
+        ("drain-timeout", "\"1s\"", None),
+        ("log-level", "\"debug\"", None),
+    ];
+    let control = [
+        ("socket", "\"x\"", vec!["control.socket"]),
+        ("mode", "\"0660\"", vec!["control.mode"]),
+        // Each sets the mode as well, where that is not given.
+        ("group", "\"adm\"", vec!["control.mode", "control.group"]),
+        ("read-group", "\"adm\"", vec!["control.mode", "control.read-group"]),
+    ];
+    let known = |keys: Vec<&'static str>| keys.into_iter().collect::<BTreeSet<_>>();
+    let all = |shape: &shape::Shape| shape.keys.iter().copied().collect::<BTreeSet<_>>();
     assert_eq!(
-        refused.to_string(),
-        "`daemon.relay-threads` needs a restart of the daemon"
+        known(daemon.iter().map(|(key, ..)| *key).collect()),
+        all(&shape::DAEMON)
     );
     assert_eq!(
-        steps(
-            plain,
-            &format!("{plain}drain-timeout = \"1s\"\nlog-level = \"debug\"\n")
-        ),
+        known(control.iter().map(|(key, ..)| *key).collect()),
+        all(&shape::CONTROL)
+    );
+    let plain = of("", "");
+    for (key, value, refused) in daemon {
+        let changed = of(&format!("{key} = {value}"), "");
+        let Some(keys) = refused else {
+            assert_eq!(steps(&plain, &changed), [format!("retune daemon: {key} has changed")]);
+            continue;
+        };
+        for (running, wanted) in [(&plain, &changed), (&changed, &plain)] {
+            let plan = plan(&good(running), &good(wanted), stream_of);
+            assert_eq!(plan, Err(NeedsRestart(keys.clone())), "{key}");
+        }
+    }
+    for (key, value, keys) in control {
+        let changed = of("", &format!("{key} = {value}"));
+        for (running, wanted) in [(&plain, &changed), (&changed, &plain)] {
+            let plan = plan(&good(running), &good(wanted), stream_of);
+            assert_eq!(plan, Err(NeedsRestart(keys.clone())), "{key}");
+        }
+    }
+    for (key, value) in [("group", "adm"), ("read-group", "adm")] {
+        let fixed = |group: &str| of("", &format!("mode = \"0666\"\n{group}"));
+        let plan = plan(
+            &good(&fixed("")),
+            &good(&fixed(&format!("{key} = \"{value}\""))),
+            stream_of,
+        );
+        let refused = plan.unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            format!("`control.{key}` needs a restart of the daemon")
+        );
+    }
+    assert_eq!(
+        steps(&plain, &of("drain-timeout = \"1s\"\nlog-level = \"debug\"", "")),
         ["retune daemon: drain-timeout and log-level have changed"]
     );
 }
