@@ -48,7 +48,13 @@ pub fn load(paths: &[PathBuf]) -> Result<Config, Diagnostics> {
 
 /// As [`load`], with the default directory and the environment given.
 pub fn load_from(paths: &[PathBuf], default: &Path, environment: &Environment) -> Result<Config, Diagnostics> {
-    check(read::inputs(paths, default), environment)
+    check(read::inputs(paths, default, false), environment)
+}
+
+/// As [`load`], for a daemon that runs: a FIFO, which would keep it waiting and then have nothing, is refused.
+pub fn load_again(paths: &[PathBuf]) -> Result<Config, Diagnostics> {
+    let inputs = read::inputs(paths, Path::new(DEFAULT_DIRECTORY), true);
+    check(inputs, &Environment::of_this_process())
 }
 
 /// Checks what has been read already: pure.

@@ -1,7 +1,10 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use nix::libc::O_NONBLOCK;
 
 use crate::model::ConfigFile;
 
@@ -70,8 +73,8 @@ impl Unreadable {
 }
 
 /// Reads everything that `paths` name, or the default files when they name nothing. A file is read once, however often
-/// it is named.
-pub(super) fn inputs(paths: &[PathBuf], default: &Path) -> Vec<Input> {
+/// it is named. `again`: it was read before, and nothing is waited for.
+pub(super) fn inputs(paths: &[PathBuf], default: &Path, again: bool) -> Vec<Input> {
     let mut seen = HashSet::new();
     let found = if paths.is_empty() {
         defaults(default)
@@ -84,7 +87,13 @@ pub(super) fn inputs(paths: &[PathBuf], default: &Path) -> Vec<Input> {
             Ok(path) => seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())),
             Err(_) => true,
         })
-        .map(|found| found.map_or_else(|input| input, |path| read(&path)))
+        .map(|found| {
+            found.map_or_else(
+                |input| input,
+                // What somebody writes just now (`<(…)`) can be read once, by whoever was started with it.
+                |path| read(&path, !again && paths.contains(&path)),
+            )
+        })
         .collect()
 }
 
@@ -147,9 +156,17 @@ fn toml_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(names.into_iter().map(|name| directory.join(name)).collect())
 }
 
-fn read(path: &Path) -> Input {
+fn read(path: &Path, waits: bool) -> Input {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    let file = match open(path, waits) {
+        Ok(Some(file)) => file,
+        Ok(None) => {
+            let message = "it is a FIFO, which is read once and then empty".to_owned();
+            return Unreadable::input(path, message, "put a file in its place");
+        }
+        Err(error) => return unreadable(path, &error),
+    };
+    let read = file.take(LARGEST + 1).read_to_end(&mut bytes);
     if let Err(error) = read {
         return unreadable(path, &error);
     }
@@ -175,6 +192,17 @@ fn read(path: &Path) -> Input {
             })
         }
     }
+}
+
+/// `None`: it is a FIFO, and whoever reads it would wait for a writer.
+fn open(path: &Path, waits: bool) -> io::Result<Option<File>> {
+    if waits {
+        return File::open(path).map(Some);
+    }
+    // Nor is a terminal waited for.
+    let file = File::options().read(true).custom_flags(O_NONBLOCK).open(path)?;
+    let is_fifo = file.metadata()?.file_type().is_fifo();
+    Ok((!is_fifo).then_some(file))
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Input {

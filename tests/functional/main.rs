@@ -45,6 +45,7 @@ mod rates;
 mod readiness;
 mod relay;
 mod reload;
+mod reload_edges;
 mod runtime_directory;
 mod service_manager;
 mod shutdown;
@@ -109,6 +110,7 @@ const THEMES: &[Theme] = &[
     ("readiness", readiness::STORIES),
     ("relay", relay::STORIES),
     ("reload", reload::STORIES),
+    ("reload_edges", reload_edges::STORIES),
     ("runtime_directory", runtime_directory::STORIES),
     ("service_manager", service_manager::STORIES),
     ("shutdown", shutdown::STORIES),

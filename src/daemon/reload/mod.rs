@@ -102,7 +102,7 @@ async fn load(paths: Vec<PathBuf>) -> Result<Result<Config, Diagnostics>, Error>
     let thread = std::thread::Builder::new().name("config".to_owned()).spawn(move || {
         // Where that fails, a signal may be heard late.
         let _ = signals::hold_back();
-        let _ = reply.send(config::load(&paths));
+        let _ = reply.send(config::load_again(&paths));
     });
     let failed = |error: &dyn std::fmt::Display| Error::Failed(format!("cannot read the config: {error}; try again"));
     thread.map_err(|error| failed(&error))?;

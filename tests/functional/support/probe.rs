@@ -83,6 +83,12 @@ impl Probe {
         described.collect()
     }
 
+    /// How many threads it has.
+    pub fn threads(self) -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid));
+        tasks.map_or(0, Iterator::count)
+    }
+
     /// Its children, by their parent's id, with their state letter (`Z` for a zombie).
     pub fn children(self) -> Vec<(i32, char)> {
         children_of(self.pid)
