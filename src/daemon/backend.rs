@@ -144,7 +144,7 @@ impl Control {
     }
 
     fn refuse_when_stopping(&self) -> Result<(), Error> {
-        if self.daemon.stopping.borrow().is_some() || self.daemon.stop_asked.get() {
+        if self.daemon.is_to_stop() {
             Err(stopping())
         } else {
             Ok(())
@@ -394,7 +394,7 @@ impl Backend for Control {
 
     async fn shutdown(&self) -> Result<(), Error> {
         // Once is enough: only a second signal hurries, not a second caller who did not know of the first.
-        if self.daemon.stopping.borrow().is_none() {
+        if !self.daemon.is_to_stop() {
             self.daemon.stop_asked.set(true);
             self.stop.notify_one();
         }

@@ -176,12 +176,17 @@ async fn live(
         () = asked.notified() => false,
         () = done(&daemon) => true,
     };
-    // Between two steps: what runs then is stopped.
+    let hurried = reload::bring_to_rest(&daemon, asked.notified()).await;
     changing.abort();
     let _ = changing.await;
     daemon.is_reloading.set(false);
     daemon.shelf.take();
-    daemon.stop(asked.notified()).await;
+    let hurry = async {
+        if !hurried {
+            asked.notified().await;
+        }
+    };
+    daemon.stop(hurry).await;
     no_more.cancel();
     let _ = orphans.await;
     let well = !done || daemon.ended_well();

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::log::LevelSetter;
 use super::plant::Plant;
@@ -97,6 +98,8 @@ pub struct Daemon {
     pub is_reloading: Cell<bool>,
     /// While processes are at rest for a handover: what routes have told them.
     pub unheard: RefCell<Option<Vec<Report>>>,
+    /// A reload waits for nobody any more: the daemon is to stop.
+    pub reload_hurries: CancellationToken,
     /// Pipes of processes that no route has.
     pub shelf: RefCell<Shelf>,
     /// What a reload needs.
@@ -132,6 +135,7 @@ impl Daemon {
             last_reload_error: RefCell::new(past.last_reload_error),
             is_reloading: Cell::new(false),
             unheard: RefCell::default(),
+            reload_hurries: CancellationToken::new(),
             shelf: RefCell::default(),
             means,
             next_thread,
@@ -178,6 +182,12 @@ impl Daemon {
     /// Whether somebody starts this process just now.
     pub fn is_coming(&self, process: &ProcessId) -> bool {
         self.coming.borrow().contains_key(process)
+    }
+
+    /// Whether it stops, or is about to.
+    #[must_use]
+    pub fn is_to_stop(&self) -> bool {
+        self.stopping.borrow().is_some() || self.stop_asked.get() || self.reload_hurries.is_cancelled()
     }
 
     /// Something has changed that somebody may wait for.

@@ -205,28 +205,30 @@ impl Keeper {
         while let Ok(another) = self.requests.try_recv() {
             batch.take(another);
         }
-        self.journal.append(batch.lines);
-        let mut waits = Vec::new();
-        for (number, ends, stored) in batch.puts {
-            // Put in and taken out before anybody has heard of it: its end may be the last one.
-            if batch.gone.contains(&number) {
-                continue;
+        if let Some((below, known)) = batch.only.take() {
+            let old = self.live.iter().filter(|number| **number < below);
+            for number in old.filter(|number| !known.contains(number)) {
+                batch.remove(*number);
             }
-            self.live.insert(number);
-            let borrowed: Vec<BorrowedFd<'_>> = ends.iter().map(OwnedFd::as_fd).collect();
-            self.tell(&store_text(&format!("d{number}")), &borrowed).await;
-            waits.push(stored);
         }
-        if let Some((below, known)) = batch.only {
-            let unknown = self
-                .live
-                .iter()
-                .filter(|number| **number < below && !known.contains(number));
-            batch.gone.extend(unknown.copied());
-        }
-        for number in batch.gone {
-            if self.live.remove(&number) {
-                self.tell(&removal_text(&format!("d{number}")), &[]).await;
+        self.journal.append(std::mem::take(&mut batch.lines));
+        let mut waits = Vec::new();
+        // In order: what is taken out and put in again under another number is the same to the manager.
+        for change in batch.changes {
+            match change {
+                // Put in and taken out before anybody has heard of it.
+                Change::Put(number, ..) if batch.gone.contains(&number) => {}
+                Change::Put(number, ends, stored) => {
+                    self.live.insert(number);
+                    let borrowed: Vec<BorrowedFd<'_>> = ends.iter().map(OwnedFd::as_fd).collect();
+                    self.tell(&store_text(&format!("d{number}")), &borrowed).await;
+                    waits.push(stored);
+                }
+                Change::Gone(number) => {
+                    if self.live.remove(&number) {
+                        self.tell(&removal_text(&format!("d{number}")), &[]).await;
+                    }
+                }
             }
         }
         self.look_at_room();
@@ -369,16 +371,28 @@ fn removal_text(name: &str) -> String {
     format!("FDSTOREREMOVE=1\nFDNAME={name}\n")
 }
 
+/// What the manager is told.
+enum Change {
+    Put(u64, Vec<OwnedFd>, oneshot::Sender<()>),
+    Gone(u64),
+}
+
 /// Requests that came together.
 #[derive(Default)]
 struct Batch {
     lines: Vec<Line>,
-    puts: Vec<(u64, Vec<OwnedFd>, oneshot::Sender<()>)>,
-    gone: Vec<u64>,
+    changes: Vec<Change>,
+    gone: HashSet<u64>,
     only: Option<(u64, HashSet<u64>)>,
 }
 
 impl Batch {
+    fn remove(&mut self, number: u64) {
+        self.lines.push(Line::Gone(number));
+        self.changes.push(Change::Gone(number));
+        self.gone.insert(number);
+    }
+
     fn take(&mut self, request: Request) {
         match request {
             Request::Put {
@@ -388,12 +402,9 @@ impl Batch {
                 stored,
             } => {
                 self.lines.push(Line::Put(number, meaning));
-                self.puts.push((number, ends, stored));
+                self.changes.push(Change::Put(number, ends, stored));
             }
-            Request::Remove(number) => {
-                self.lines.push(Line::Gone(number));
-                self.gone.push(number);
-            }
+            Request::Remove(number) => self.remove(number),
             Request::Only { below, known } => self.only = Some((below, known)),
         }
     }

@@ -17,10 +17,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::Side;
 use crate::model::{Moment, ProcessId};
 use crate::store::{Deposit, Store};
 use crate::sys::errno;
-use crate::sys::fifo::Identity;
+use crate::sys::fifo::{self, Identity};
 use crate::sys::parcel::{Parcel, Unpacking};
 use crate::sys::watch::Openings;
 use crate::transport::{ReadEnd, WriteEnd};
@@ -159,7 +160,8 @@ pub trait Source {
     /// The process does not run and no start is due (false), or it will not run again (true).
     fn down(&mut self, _for_good: bool) {}
 
-    /// It leaves the route, with what the relay has of it: the ends that were lent, oldest first. It is closed then.
+    /// It leaves the route, with what the relay has of it: the ends that were lent, oldest first. It is closed then, but for
+    /// a FIFO, whose end is put by.
     fn give_back(&mut self, _end: Option<ReadEnd>) -> Vec<GivenBack> {
         self.close();
         Vec::new()
@@ -265,7 +267,8 @@ pub trait Destination {
         None
     }
 
-    /// It leaves the route, with what the relay has of it: the newest end that was lent. It is closed then.
+    /// It leaves the route, with what the relay has of it: the newest end that was lent. It is closed then, but for a FIFO,
+    /// whose end is put by.
     fn give_back(&mut self, end: Option<WriteEnd>) -> Option<GivenBack> {
         self.close(end);
         None
@@ -323,10 +326,15 @@ pub struct Surroundings {
     pub store: Store,
 }
 
+/// An end of a FIFO on its way from one route to another, and by what it outlives the daemon.
+pub type PutBy = (Arc<OwnedFd>, Option<Deposit>);
+
 /// Which FIFO is in use by which endpoint, by device and inode: two paths may be one FIFO.
 #[derive(Debug, Default)]
 pub struct Taken {
     by: Mutex<HashMap<Identity, String>>,
+    /// Ends of FIFOs on their way from one route to another.
+    put_by: Mutex<HashMap<(Identity, Side), PutBy>>,
 }
 
 /// A FIFO in use; dropping it gives it back.
@@ -354,6 +362,38 @@ impl Taken {
             taken: Arc::clone(self),
             identity,
         })
+    }
+}
+
+impl Taken {
+    fn put_by(&self) -> std::sync::MutexGuard<'_, HashMap<(Identity, Side), PutBy>> {
+        self.put_by.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the end of a FIFO open, so that what stands in it stays there and its peer notices nothing.
+    pub fn put(&self, side: Side, end: Arc<OwnedFd>, deposit: Option<Deposit>) {
+        // What is no FIFO any more that can be asked for is not kept.
+        if let Ok(identity) = fifo::identity(&end) {
+            self.put_by().insert((identity, side), (end, deposit));
+        }
+    }
+
+    /// The end of this FIFO that was put by last.
+    #[must_use]
+    pub fn take(&self, identity: Identity, side: Side) -> Option<PutBy> {
+        self.put_by().remove(&(identity, side))
+    }
+
+    /// Whether some are put by that nobody has taken yet.
+    #[must_use]
+    pub fn has_put_by(&self) -> bool {
+        !self.put_by().is_empty()
+    }
+
+    /// Closes those that nobody has taken.
+    pub fn close_put_by(&self) {
+        let left = std::mem::take(&mut *self.put_by());
+        drop(left);
     }
 }
 

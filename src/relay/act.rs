@@ -14,7 +14,9 @@ impl RelayedRoute {
             Action::DrainSource(i) => {
                 let source = &mut self.sources[i];
                 source.put_away_what_is_empty();
-                if source.kind.drains_to_end() {
+                if source.goes_on {
+                    source.limit_to_what_is_begun();
+                } else if source.kind.drains_to_end() {
                     source.limit = None;
                 } else {
                     source.limit_to_what_stands();
@@ -41,7 +43,11 @@ impl RelayedRoute {
     }
 
     fn end_source(&mut self, i: usize, cause: CloseCause, keep: bool) {
-        self.finish_records(i);
+        // The rest of a begun record is read by the next route, and so is its beginning handed on there.
+        let goes_on = self.sources[i].goes_on && !self.sources[i].framer.is_long();
+        if !goes_on {
+            self.finish_records(i);
+        }
         let source = &mut self.sources[i];
         source.limit = None;
         source.abandoning = None;
@@ -55,7 +61,7 @@ impl RelayedRoute {
         let detail = EventDetail::EndpointClosed {
             cause,
             // Where nobody is left who could have got it.
-            dropped_bytes: source.framer.partial(),
+            dropped_bytes: if goes_on { 0 } else { source.framer.partial() },
             unread_bytes: None,
             text,
         };

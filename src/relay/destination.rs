@@ -239,7 +239,8 @@ impl Destination {
 
     /// Nothing is left to be written, nor in a pipe that nobody reads.
     pub fn is_flushed(&self) -> bool {
-        self.queued() == 0 && (self.end.is_some() || self.kind.unread() == 0)
+        let goes_on = matches!(self.leaves, Some(Leaves::GivenBack(_)));
+        self.queued() == 0 && (self.end.is_some() || goes_on || self.kind.unread() == 0)
     }
 
     /// Dropped since it was opened last after an end.
@@ -260,7 +261,12 @@ impl Destination {
         self.records = delivered.records;
         self.drop_more(dropped);
         let end = self.end.take();
-        let in_order = matches!(cause, CloseCause::Drained | CloseCause::DrainTimeout);
+        let in_order = match cause {
+            CloseCause::Drained | CloseCause::DrainTimeout => true,
+            // The reader of a FIFO has left just now; another may come.
+            CloseCause::PeerGone => self.stream.is_none(),
+            CloseCause::Eof | CloseCause::Aborted | CloseCause::IoError(_) => false,
+        };
         match &mut self.leaves {
             Some(Leaves::GivenBack(given_back)) if in_order => *given_back = self.kind.give_back(end),
             _ => self.unread = Some(self.unread.unwrap_or(0) + self.kind.close(end)),

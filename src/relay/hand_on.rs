@@ -42,8 +42,13 @@ impl RelayedRoute {
     /// `bytes` were read from a source. What is a record goes on.
     pub(super) fn hand_on(&mut self, i: usize, bytes: &[u8]) {
         let source = &mut self.sources[i];
+        let was_long = source.framer.is_long();
         let framed = source.framer.take(bytes);
         source.oversized += framed.oversized;
+        if was_long && source.goes_on && !source.framer.is_long() {
+            // It has been read for this end alone.
+            source.limit = Some(0);
+        }
         if framed.out == 0 {
             source.partial.extend_from_slice(bytes);
             return;

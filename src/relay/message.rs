@@ -1,6 +1,6 @@
 //! What the control plane tells a route, and what a route tells the control plane.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,8 +33,9 @@ pub enum Command {
     Destination(Arc<str>, DestinationCommand),
     /// Other settings of the same endpoints.
     Retune(Arc<RouteSpec>),
-    /// Endpoints that are new in it join now, and those that are missing in it are drained and leave.
-    Rewire(Arc<RouteSpec>, Leave),
+    /// Endpoints that are new in it join now, with what was begun of them, and those that are missing in it are drained and
+    /// leave.
+    Rewire(Arc<RouteSpec>, Leave, Begun),
     /// It is drained, and then it ends.
     Close(Leave),
     /// It comes to rest, and is answered with what the next life needs to go on with it (`RelayThread::restore`). What was
@@ -49,27 +50,36 @@ pub enum Command {
     Stop,
 }
 
+/// What another route has read of the record that a source, as it is shown, is in the middle of.
+pub type Begun = HashMap<Arc<str>, Vec<u8>>;
+
 /// How endpoints leave a route.
 #[derive(Debug)]
 pub struct Leave {
     /// What is not delivered by then is dropped and counted.
     pub deadline: Moment,
-    /// The destinations, as they are shown, whose ends are given back; those of the others are closed. Those of sources are
-    /// given back in any case.
-    pub give_back: HashSet<Arc<str>>,
-    /// Told when they have left, with what was lent to them.
+    /// The endpoints, as they are shown, that another route has next: their ends go on, and what was begun of a record with
+    /// them. Of such a source no more is read but the rest of a record that has been handed on in parts; of the others, what
+    /// stands in them.
+    pub go_on: HashSet<Arc<str>>,
+    /// Told when they have left, with what is given back.
     pub reply: oneshot::Sender<Vec<Left>>,
 }
 
-/// An end that has left a route.
+/// What has left a route with an endpoint. The end of a FIFO is put by, for whoever opens that next.
 #[derive(Debug)]
-pub struct Left {
-    /// Of which process.
-    pub process: ProcessId,
-    /// Which stream of it.
-    pub stream: Stream,
+pub enum Left {
     /// A pipe that was lent to it; of a source there may be several, oldest first.
-    pub given_back: GivenBack,
+    Pipe {
+        /// Of which process.
+        process: ProcessId,
+        /// Which stream of it.
+        stream: Stream,
+        /// The end.
+        given_back: GivenBack,
+    },
+    /// Of a source: what was read of a record that is not at its end yet.
+    Begun(Arc<str>, Vec<u8>),
 }
 
 /// What a route is told of a process's output.

@@ -27,6 +27,6 @@ mod wait;
 pub use cell::{RouteCell, Turn};
 pub use handover::check_packed;
 pub use message::{
-    Command, DestinationCommand, Leave, Left, Notices, Reopening, Report, Reports, SourceCommand, reports,
+    Begun, Command, DestinationCommand, Leave, Left, Notices, Reopening, Report, Reports, SourceCommand, reports,
 };
 pub use thread::{RelayThread, RouteHandle};

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::destination::Destination;
+use super::destination::{Destination, Leaves};
 use super::handover::Freeze;
 use super::message::{Command, DestinationCommand, Reopening, SourceCommand};
 use super::route::RelayedRoute;
 use crate::decide::route::{DestinationPhase, Event, SourcePhase};
-use crate::endpoint::ends::Lent;
+use crate::endpoint::ends::{GivenBack, Lent};
 
 impl RelayedRoute {
     /// Up to one that lets it rest: what comes after that waits.
@@ -19,10 +19,14 @@ impl RelayedRoute {
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    pub(super) fn obey(&mut self, command: Command) {
         // A caller that has gone does not hear the answer; the command holds all the same.
         match command {
             Command::Pause(reply) => self.answer(&Event::Pause, reply),
+            // It is gone as soon as it is closed, and nothing of it is opened again.
+            Command::Resume(reply) if self.is_closing() => {
+                let _ = reply.send(false);
+            }
             Command::Resume(reply) => {
                 self.answer(&Event::Resume, reply);
                 self.reopen_revived();
@@ -32,18 +36,16 @@ impl RelayedRoute {
             Command::Reopen(reply) => {
                 let _ = reply.send(self.reopen());
             }
-            Command::Source(name, command) => {
-                if let Some(i) = self.sources.iter().position(|source| source.name == name) {
-                    self.obey_of_source(i, command);
-                }
-            }
-            Command::Destination(name, command) => {
-                if let Some(i) = self.destinations.iter().position(|to| to.name == name) {
-                    self.obey_of_destination(i, command);
-                }
-            }
+            Command::Source(name, command) => match self.sources.iter().position(|source| source.name == name) {
+                Some(i) => self.obey_of_source(i, command),
+                None => self.put_off(Command::Source(name, command)),
+            },
+            Command::Destination(name, command) => match self.destinations.iter().position(|to| to.name == name) {
+                Some(i) => self.obey_of_destination(i, command),
+                None => self.put_off(Command::Destination(name, command)),
+            },
             Command::Retune(spec) => self.retune(spec),
-            Command::Rewire(spec, leave) => self.begin_rewiring(spec, leave),
+            Command::Rewire(spec, leave, begun) => self.begin_rewiring(spec, leave, begun),
             Command::Close(leave) => self.begin_closing(leave),
             Command::Freeze { reply, thaw } => self.freezing = Some(Freeze { reply, thaw }),
             Command::Stop => self.stop = true,
@@ -62,6 +64,7 @@ impl RelayedRoute {
                 self.drain_to_end(i);
             }
             SourceCommand::Down(for_good) => source.kind.down(for_good),
+            SourceCommand::Revive if self.is_closing() => {}
             SourceCommand::Revive => {
                 self.tell(&Event::SourceRevived(i));
                 self.reopen_revived();
@@ -76,6 +79,7 @@ impl RelayedRoute {
                 let lost = self.destinations[i].kind.down(for_good, unread);
                 self.destinations[i].lost_in_pipe(lost);
             }
+            DestinationCommand::Revive if self.is_closing() => {}
             DestinationCommand::Revive => {
                 self.tell(&Event::DestinationRevived(i));
                 self.reopen_revived();
@@ -103,7 +107,12 @@ impl RelayedRoute {
     }
 
     fn lend_destination(&mut self, i: usize, lent: Lent) {
-        if self.machine.destination(i).has_ended() {
+        if let Some(Leaves::GivenBack(given_back)) = &mut self.destinations[i].leaves
+            && self.machine.destination(i).has_ended()
+        {
+            // The process has begun another life meanwhile.
+            *given_back = Some(GivenBack { lent, exited: None });
+        } else if self.machine.destination(i).has_ended() {
             // Nothing more will be written: the consumer is to see the end of its input, not to wait.
             let Lent { life, end, .. } = lent;
             drop(end);
@@ -116,7 +125,7 @@ impl RelayedRoute {
     /// A source that is being drained when its process exits is read to its end.
     fn drain_to_end(&mut self, i: usize) {
         let source = &mut self.sources[i];
-        if matches!(self.machine.source(i), SourcePhase::Draining) && source.kind.drains_to_end() {
+        if matches!(self.machine.source(i), SourcePhase::Draining) && source.kind.drains_to_end() && !source.goes_on {
             source.limit = None;
             source.put_away_what_is_empty();
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::cell::{fresh_destination, fresh_source};
 use super::destination::{Destination, Leaves};
-use super::message::{Leave, Left};
+use super::message::{Begun, Command, Leave, Left};
 use super::retune::rule;
 use super::route::RelayedRoute;
 use super::source::{Source, Tie};
@@ -24,11 +24,21 @@ pub(super) enum Rewiring {
     /// Nothing.
     No,
     /// Somebody is in the middle of a long record.
-    Waits(Arc<RouteSpec>, Leave),
+    Waits(Box<Waiting>),
     /// Some leave.
     Leaving(Leave, Vec<Left>),
     /// The whole route ends.
     Closing(Leave),
+}
+
+/// What is to be done when the long record is at its end.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    spec: Arc<RouteSpec>,
+    leave: Leave,
+    begun: Begun,
+    /// About endpoints that join.
+    put_off: Vec<Command>,
 }
 
 /// What sources that have left have given.
@@ -43,7 +53,8 @@ impl Rewiring {
     /// When those that leave are given up. A close is a drain, and the machine knows of its deadline.
     pub fn deadline(&self) -> Option<Moment> {
         match self {
-            Rewiring::Waits(_, leave) | Rewiring::Leaving(leave, _) => Some(leave.deadline),
+            Rewiring::Waits(waiting) => Some(waiting.leave.deadline),
+            Rewiring::Leaving(leave, _) => Some(leave.deadline),
             Rewiring::No | Rewiring::Closing(_) => None,
         }
     }
@@ -57,8 +68,11 @@ impl RelayedRoute {
     }
 
     pub(super) fn begin_closing(&mut self, leave: Leave) {
+        for source in &mut self.sources {
+            source.goes_on = leave.go_on.contains(&source.name);
+        }
         for destination in &mut self.destinations {
-            if leave.give_back.contains(&destination.name) {
+            if leave.go_on.contains(&destination.name) {
                 destination.leaves = Some(Leaves::GivenBack(None));
             }
         }
@@ -66,9 +80,36 @@ impl RelayedRoute {
         self.rewiring = Rewiring::Closing(leave);
     }
 
-    pub(super) fn begin_rewiring(&mut self, spec: Arc<RouteSpec>, leave: Leave) {
-        self.rewiring = Rewiring::Waits(spec, leave);
+    /// Whether it is about to go.
+    pub(super) fn is_closing(&self) -> bool {
+        matches!(self.rewiring, Rewiring::Closing(_))
+    }
+
+    pub(super) fn begin_rewiring(&mut self, spec: Arc<RouteSpec>, leave: Leave, begun: Begun) {
+        self.rewiring = Rewiring::Waits(Box::new(Waiting {
+            spec,
+            leave,
+            begun,
+            put_off: Vec::new(),
+        }));
         self.go_on_rewiring();
+    }
+
+    /// About an endpoint that is not in the route: yet, where it is about to join; else any more.
+    pub(super) fn put_off(&mut self, command: Command) {
+        if let Rewiring::Waits(waiting) = &mut self.rewiring {
+            waiting.put_off.push(command);
+        }
+    }
+
+    /// What another route has read of records that the sources of this one are in the middle of.
+    pub(super) fn begin_with(&mut self, mut begun: Begun) {
+        for i in 0..self.sources.len() {
+            if let Some(bytes) = begun.remove(&self.sources[i].name) {
+                self.sources[i].begin_with(&bytes);
+                self.hand_on(i, &bytes);
+            }
+        }
     }
 
     /// Called between two turns.
@@ -76,12 +117,19 @@ impl RelayedRoute {
         let now = clock::now();
         match std::mem::replace(&mut self.rewiring, Rewiring::No) {
             Rewiring::No => {}
-            Rewiring::Waits(spec, leave) => {
+            Rewiring::Waits(waiting) => {
                 let torn = self.holder.is_some() && self.spec.distribution == Distribution::Broadcast;
-                if torn && now < leave.deadline {
-                    self.rewiring = Rewiring::Waits(spec, leave);
+                if torn && now < waiting.leave.deadline {
+                    self.rewiring = Rewiring::Waits(waiting);
                 } else {
-                    self.rewire(spec, leave);
+                    let Waiting {
+                        spec,
+                        leave,
+                        begun,
+                        put_off,
+                    } = *waiting;
+                    self.rewire(spec, leave, begun);
+                    put_off.into_iter().for_each(|command| self.obey(command));
                     self.go_on_rewiring();
                 }
             }
@@ -122,7 +170,7 @@ impl RelayedRoute {
         let _ = leave.reply.send(left);
     }
 
-    fn rewire(&mut self, spec: Arc<RouteSpec>, leave: Leave) {
+    fn rewire(&mut self, spec: Arc<RouteSpec>, leave: Leave, begun: Begun) {
         let sources: Vec<String> = spec.from.iter().map(|source| source.endpoint.to_string()).collect();
         let destinations: Vec<String> = spec.to.iter().map(|to| to.endpoint.to_string()).collect();
         let broadcast = self.spec.distribution == Distribution::Broadcast;
@@ -131,6 +179,7 @@ impl RelayedRoute {
         for i in 0..had_sources {
             if !sources.contains(&String::from(&*self.sources[i].name)) {
                 self.sources[i].leaves = true;
+                self.sources[i].goes_on = leave.go_on.contains(&self.sources[i].name);
             }
         }
         for i in 0..had_destinations {
@@ -138,7 +187,7 @@ impl RelayedRoute {
             if destinations.contains(&String::from(&*destination.name)) {
                 continue;
             }
-            destination.leaves = Some(match leave.give_back.contains(&destination.name) {
+            destination.leaves = Some(match leave.go_on.contains(&destination.name) {
                 true => Leaves::GivenBack(None),
                 false => Leaves::Closed,
             });
@@ -151,6 +200,7 @@ impl RelayedRoute {
         // Without a fast path as long as somebody leaves.
         self.choose_path_anew();
         self.rewiring = Rewiring::Leaving(leave, Vec::new());
+        self.begin_with(begun);
         for i in 0..self.destinations.len() {
             if self.destinations[i].leaves.is_some() {
                 self.tell(&Event::DestinationLeaves(i));
@@ -285,9 +335,19 @@ impl RelayedRoute {
     fn give_source_back(&mut self, i: usize, left: &mut Vec<Left>) {
         let source = &mut self.sources[i];
         let end = source.end.take();
+        if source.goes_on {
+            let begun = source.take_begun();
+            if !begun.is_empty() {
+                left.push(Left::Begun(Arc::clone(&source.name), begun));
+            }
+        }
+        if !source.goes_on && source.stream.is_none() {
+            source.kind.close();
+            return;
+        }
         let given_back = source.kind.give_back(end);
         if let Some((process, stream)) = source.stream.clone() {
-            left.extend(given_back.into_iter().map(|given_back| Left {
+            left.extend(given_back.into_iter().map(|given_back| Left::Pipe {
                 process: process.clone(),
                 stream,
                 given_back,
@@ -300,7 +360,7 @@ impl RelayedRoute {
         if let Some(Leaves::GivenBack(Some(given_back))) = destination.leaves.take()
             && let Some((process, stream)) = destination.stream.clone()
         {
-            left.push(Left {
+            left.push(Left::Pipe {
                 process,
                 stream,
                 given_back,

@@ -35,6 +35,8 @@ pub(super) struct Source {
     pub close_cause: Option<CloseCause>,
     /// It leaves the route.
     pub leaves: bool,
+    /// Another route has it next, with what was begun of it.
+    pub goes_on: bool,
     /// In words, for the terminal event.
     pub failure: Option<String>,
 }
@@ -66,6 +68,7 @@ impl Source {
             abandoning: None,
             close_cause: None,
             leaves: false,
+            goes_on: false,
             failure: None,
         }
     }
@@ -97,6 +100,24 @@ impl Source {
         {
             self.kind.at_end(end);
         }
+    }
+
+    /// From now on it is read no more, but for the rest of a record that has been handed on in parts.
+    pub fn limit_to_what_is_begun(&mut self) {
+        self.limit = (!self.framer.is_long()).then_some(0);
+    }
+
+    /// What another route has read of it already; it is the caller's to hand it on.
+    pub fn begin_with(&mut self, begun: &[u8]) {
+        self.bytes += begun.len() as u64;
+    }
+
+    /// What was read of a record that is not at its end, and is not this route's any more.
+    pub fn take_begun(&mut self) -> Vec<u8> {
+        let begun = std::mem::take(&mut self.partial);
+        self.framer.finish();
+        self.bytes -= begun.len() as u64;
+        begun
     }
 
     /// From now on only what stands in it now is read. Where it is just between two pipes, the next one is asked when it

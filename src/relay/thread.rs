@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use super::cell::RouteCell;
-use super::message::{Command, Reports};
+use super::message::{Begun, Command, Reports};
 use super::route::{self, RelayedRoute};
 use crate::endpoint::ends::{Surroundings, Taken};
 use crate::model::RouteSpec;
@@ -20,6 +20,8 @@ use crate::sys::watch::Openings;
 pub struct RelayThread {
     tasks: Option<mpsc::UnboundedSender<Task>>,
     thread: Option<std::thread::JoinHandle<()>>,
+    /// FIFOs, over all threads.
+    pub taken: Arc<Taken>,
 }
 
 enum Task {
@@ -32,6 +34,7 @@ struct NewRoute {
     spec: Arc<RouteSpec>,
     cell: RouteCell,
     commands: mpsc::UnboundedReceiver<Command>,
+    begun: Begun,
     /// What the daemon's last life has left of it.
     packed: Option<Unpacked>,
 }
@@ -64,6 +67,7 @@ impl RelayThread {
     /// Starts a thread that owns no route yet.
     pub fn start(number: usize, taken: Arc<Taken>, store: Store, reports: Reports) -> io::Result<RelayThread> {
         let (tasks, new_tasks) = mpsc::unbounded_channel();
+        let theirs = Arc::clone(&taken);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -71,32 +75,39 @@ impl RelayThread {
         let thread = std::thread::Builder::new()
             .name(format!("relay-{number}"))
             .spawn(move || {
-                LocalSet::new().block_on(&runtime, own(new_tasks, (taken, store), reports));
+                LocalSet::new().block_on(&runtime, own(new_tasks, (theirs, store), reports));
             })?;
         Ok(RelayThread {
             tasks: Some(tasks),
             thread: Some(thread),
+            taken,
         })
     }
 
     /// Gives a route to the thread.
     pub fn relay(&self, spec: Arc<RouteSpec>) -> RouteHandle {
-        self.begin(spec, None)
+        self.begin(spec, Begun::new(), None)
+    }
+
+    /// The same with what other routes have begun of its sources.
+    pub fn relay_on(&self, spec: Arc<RouteSpec>, begun: Begun) -> RouteHandle {
+        self.begin(spec, begun, None)
     }
 
     /// Gives a route to the thread that goes on where the daemon's last life has left it ([`Command::Freeze`]). Where that
     /// cannot be, it begins anew, and the log says why.
     pub fn restore(&self, spec: Arc<RouteSpec>, packed: Unpacked) -> RouteHandle {
-        self.begin(spec, Some(packed))
+        self.begin(spec, Begun::new(), Some(packed))
     }
 
-    fn begin(&self, spec: Arc<RouteSpec>, packed: Option<Unpacked>) -> RouteHandle {
+    fn begin(&self, spec: Arc<RouteSpec>, begun: Begun, packed: Option<Unpacked>) -> RouteHandle {
         let cell = RouteCell::new(&spec);
         let (commands, commands_out) = mpsc::unbounded_channel();
         let new = NewRoute {
             spec: Arc::clone(&spec),
             cell: cell.clone(),
             commands: commands_out,
+            begun,
             packed,
         };
         self.send(Task::Relay(new));
@@ -150,9 +161,11 @@ async fn own(mut new_tasks: mpsc::UnboundedReceiver<Task>, (taken, store): (Arc<
                 spec,
                 cell,
                 commands,
+                begun,
                 packed,
             }) => {
                 let mut route = RelayedRoute::new(spec, cell, commands, reports.clone(), &around, scratch.clone());
+                route.begin_with(begun);
                 if let Some(packed) = packed {
                     route = route.restored(packed);
                 }

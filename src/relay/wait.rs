@@ -59,7 +59,9 @@ impl RelayedRoute {
             Ok(SourceOpening::Open(end)) => {
                 source.end = Some(end);
                 source.opens += 1;
-                if draining && !source.kind.drains_to_end() {
+                if draining && source.goes_on {
+                    source.limit_to_what_is_begun();
+                } else if draining && !source.kind.drains_to_end() {
                     source.limit_to_what_stands();
                 }
                 self.tell(&Event::SourceOpened(i));

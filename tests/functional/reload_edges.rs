@@ -6,15 +6,381 @@ use std::os::unix::fs::PermissionsExt;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::support::{CallError, Daemon, make_fifo, stories};
+use crate::support::{
+    Background, CallError, Checker, Daemon, FifoReader, FifoWriter, LineChecker, Lines, Pattern, Shown, Taken,
+    make_fifo, stories, until,
+};
 
 stories!(
+    a_fifo_keeps_its_writer_and_its_bytes_when_its_route_is_opened_anew,
+    a_fifo_keeps_its_reader_when_its_route_is_opened_anew,
+    what_no_reader_has_read_is_there_after_a_rename,
+    an_end_of_file_that_came_before_is_still_an_end,
+    a_fifo_goes_from_one_route_to_another_with_its_writer,
+    a_begun_record_goes_on_in_the_next_route,
+    a_begun_record_of_a_process_is_not_torn_by_a_rename,
+    a_long_record_in_parts_is_ended_before_its_route_is_closed,
+    a_process_that_joins_while_a_long_record_is_held_gets_its_pipe,
+    what_an_operator_has_paused_or_drained_stays_so,
+    a_process_that_is_never_ready_takes_no_time_from_those_that_are_drained,
+    a_shutdown_in_the_middle_delivers_what_is_between_two_routes,
     a_config_that_is_no_file_is_refused_at_once,
     a_config_that_has_gone_changes_nothing,
 );
 
 fn refused(daemon: &Daemon) -> CallError {
     daemon.call("Reload", json!({})).expect_err("what cannot be a config")
+}
+
+/// Of a route that stays in all but one setting: `close` and `open`.
+fn anew(number: u64) -> String {
+    format!("framing = \"lines\"\nmax-record = \"{}KiB\"\n", 64 + number)
+}
+
+/// fifo(7): when all ends of a FIFO are closed, what stands in it is lost, and a writer gets EPIPE.
+fn a_fifo_keeps_its_writer_and_its_bytes_when_its_route_is_opened_anew() {
+    const LENGTH: u64 = 4_000_000;
+    let text = |name: &str, path: &str| {
+        format!(
+            "[route.{name}]\nfrom = {{ fifo = \"in\", on-eof = \"close\" }}\nto = \"fifo:out\"\npath = \"{path}\"\n"
+        )
+    };
+    let daemon = Daemon::start(&text("a", "auto"));
+    let pattern = Pattern::new(11);
+    let mut reader = FifoReader::open(daemon.fifo("out"));
+    let reader = Background::run(move || reader.check_to_end(&mut Checker::new(pattern)));
+    let writer = FifoWriter::open(daemon.fifo("in"));
+    let writing = crate::tee::write(writer, pattern, LENGTH);
+    for turn in 0..12 {
+        let (name, path) = (["a", "b"][turn / 2 % 2], ["copy", "splice", "auto"][turn % 3]);
+        assert_eq!(daemon.reload(&text(name, path)).len(), 2, "{turn}");
+    }
+    drop(writing.done());
+    assert_eq!(reader.done(), LENGTH);
+    daemon.wait_for("route.b", "closed");
+}
+
+/// Its reader sees no end of file.
+fn a_fifo_keeps_its_reader_when_its_route_is_opened_anew() {
+    let daemon = Daemon::start(&format!(
+        "[route.a]\nfrom = \"fifo:in\"\nto = \"fifo:out\"\n{}",
+        anew(0)
+    ));
+    let mut reader = FifoReader::open(daemon.fifo("out"));
+    let mut writer = FifoWriter::open(daemon.fifo("in"));
+    for turn in 1..8 {
+        writer.write_all(format!("{turn}\n").as_bytes());
+        assert_eq!(reader.read_exact(2), format!("{turn}\n").as_bytes());
+        let text = format!("[route.a]\nfrom = \"fifo:in\"\nto = \"fifo:out\"\n{}", anew(turn));
+        assert_eq!(daemon.reload(&text), ["close route:a", "open route:a"]);
+        assert_eq!(reader.try_read(10), Taken::Nothing, "neither a byte nor an end");
+    }
+}
+
+/// README: what a reader left unread waits for the next one. Nobody waits for the next one to read it.
+fn what_no_reader_has_read_is_there_after_a_rename() {
+    let text = |name: &str| format!("[route.{name}]\nfrom = \"fifo:in\"\nto = \"fifo:out\"\n");
+    let daemon = Daemon::start(&text("a"));
+    let reader = FifoReader::open(daemon.fifo("out"));
+    let mut writer = FifoWriter::open(daemon.fifo("in"));
+    writer.write_all(b"unread");
+    daemon.wait_until("route.a", "written", |route| route.destination(0).int("bytes") == 6);
+    drop(reader);
+    daemon.wait_until("route.a", "without reader", |route| route.paused_only_for("no_reader"));
+    daemon.reload(&text("b"));
+    writer.write_all(b", and more");
+    let mut reader = FifoReader::open(daemon.fifo("out"));
+    assert_eq!(reader.read_exact(16), b"unread, and more");
+}
+
+/// Of a writer that has gone while its route was paused.
+fn an_end_of_file_that_came_before_is_still_an_end() {
+    let text = |path: &str| {
+        format!(
+            "[route.a]\nfrom = {{ fifo = \"in\", on-eof = \"close\" }}\nto = \"fifo:out\"\npath = \"{path}\"\nstart-paused = true\n"
+        )
+    };
+    let daemon = Daemon::start(&text("auto"));
+    FifoWriter::open(daemon.fifo("in")).write_all(b"all there is");
+    daemon.reload(&text("copy"));
+    let mut reader = FifoReader::open(daemon.fifo("out"));
+    daemon.changes("ResumeRoute", json!({ "name": "a" }));
+    assert_eq!(reader.read_to_end(), b"all there is");
+    daemon.wait_for("route.a", "closed");
+}
+
+fn a_fifo_goes_from_one_route_to_another_with_its_writer() {
+    const LENGTH: u64 = 2_000_000;
+    let text = |first: &str, second: &str| {
+        format!(
+            "[route.a]\nfrom = [\"fifo:x\"{first}]\nto = \"file:$DIR/a\"\npath = \"copy\"\n\
+             [route.b]\nfrom = [\"fifo:y\"{second}]\nto = \"file:$DIR/b\"\npath = \"copy\"\n"
+        )
+    };
+    let daemon = Daemon::start(&text(", \"fifo:in\"", ""));
+    let pattern = Pattern::new(13);
+    let writing = crate::tee::write(FifoWriter::open(daemon.fifo("in")), pattern, LENGTH);
+    for turn in 0..6 {
+        let steps = match turn % 2 {
+            0 => daemon.reload(&text("", ", \"fifo:in\"")),
+            _ => daemon.reload(&text(", \"fifo:in\"", "")),
+        };
+        assert_eq!(steps.len(), 2, "{steps:?}");
+    }
+    drop(writing.done());
+    let written = |file: &str| std::fs::read(daemon.file(file)).unwrap_or_default();
+    daemon.wait_until("route.a", "written", |_| {
+        (written("a").len() + written("b").len()) as u64 == LENGTH
+    });
+    // Each byte once, in one of the two, in order.
+    let whole = pattern.bytes(0, LENGTH as usize);
+    let (a, b) = (written("a"), written("b"));
+    let (mut at, mut in_a, mut in_b) = (0, 0, 0);
+    while at < whole.len() {
+        let here = |part: &[u8]| {
+            std::iter::zip(part, &whole[at..])
+                .take_while(|(got, want)| got == want)
+                .count()
+        };
+        let (next_a, next_b) = (here(&a[in_a..]), here(&b[in_b..]));
+        assert!(next_a.max(next_b) > 0, "the byte at {at} is not where it belongs");
+        if next_a >= next_b {
+            (in_a, at) = (in_a + next_a, at + next_a);
+        } else {
+            (in_b, at) = (in_b + next_b, at + next_b);
+        }
+    }
+}
+
+/// `lines`: never torn. Half a line has been read, and goes on where the other half goes.
+fn a_begun_record_goes_on_in_the_next_route() {
+    let text = |name: &str, number: u64| {
+        format!(
+            "[route.{name}]\nfrom = [\"fifo:one\", \"fifo:two\"]\nto = \"fifo:out\"\n{}",
+            anew(number)
+        )
+    };
+    let daemon = Daemon::start(&text("a", 0));
+    let mut reader = FifoReader::open(daemon.fifo("out"));
+    let mut one = FifoWriter::open(daemon.fifo("one"));
+    let mut two = FifoWriter::open(daemon.fifo("two"));
+    for (turn, name) in ["a", "b", "b"].into_iter().enumerate() {
+        let before = if turn == 2 { "b" } else { "a" };
+        one.write_all(b"half of ");
+        daemon.wait_until(&format!("route.{before}"), "read", |route| {
+            route.source(0).int("partialBytes") == 8
+        });
+        daemon.reload(&text(name, turn as u64 + 1));
+        two.write_all(b"a line\n");
+        assert_eq!(reader.read_exact(7), b"a line\n");
+        let shown = daemon.route(name);
+        assert_eq!(shown.source(0).int("partialBytes"), 8, "{shown}");
+        assert_eq!(shown.source(0).int("bytes"), 8, "{shown}");
+        one.write_all(b"one\n");
+        assert_eq!(reader.read_exact(12), b"half of one\n");
+    }
+}
+
+fn a_begun_record_of_a_process_is_not_torn_by_a_rename() {
+    const LINES: u64 = 3000;
+    let text = |name: &str| {
+        format!(
+            "[process.a]\ncommand = [$PEER, \"await $DIR/run/gate-a\", \"lines {LINES} 5000 1 a\", \"hold\"]\nrestart = \"never\"\n\
+             [process.b]\ncommand = [$PEER, \"await $DIR/run/gate-b\", \"lines {LINES} 5000 2 b\", \"hold\"]\nrestart = \"never\"\n\
+             [route.ga]\nfrom = \"fifo:ga\"\nto = \"fifo:gate-a\"\n[route.gb]\nfrom = \"fifo:gb\"\nto = \"fifo:gate-b\"\n\
+             [route.{name}]\nfrom = [\"process:a.stdout\", \"process:b.stdout\"]\nto = \"fifo:out\"\nframing = \"lines\"\n"
+        )
+    };
+    let daemon = Daemon::start(&text("r0"));
+    let mut reader = FifoReader::open(daemon.fifo("out"));
+    let total = [Lines::new("a", 5000, 1), Lines::new("b", 5000, 2)]
+        .iter()
+        .map(|lines| lines.bytes(0, LINES).len())
+        .sum();
+    let reading = Background::run(move || {
+        let (mut checker, mut done) = (LineChecker::new(), 0);
+        while done < total {
+            match reader.read_some(65536) {
+                Taken::Bytes(piece) => {
+                    done += piece.len();
+                    checker.feed(&piece);
+                }
+                other => panic!("after {done} bytes {other:?}"),
+            }
+        }
+        checker.ended()
+    });
+    FifoWriter::open(daemon.fifo("ga")).write_all(b"g");
+    FifoWriter::open(daemon.fifo("gb")).write_all(b"g");
+    for turn in 1..15 {
+        assert_eq!(daemon.reload(&text(&format!("r{turn}"))).len(), 2);
+    }
+    let counts = reading.done();
+    assert_eq!((counts["a"], counts["b"]), (LINES, LINES));
+}
+
+/// Its parts were going out: nobody's line may come between them.
+fn a_long_record_in_parts_is_ended_before_its_route_is_closed() {
+    let text = |name: &str| {
+        format!(
+            "[route.{name}]\nfrom = [\"fifo:one\", \"fifo:two\"]\nto = \"fifo:out\"\nframing = \"lines\"\nmax-record = \"1KiB\"\n"
+        )
+    };
+    let daemon = Daemon::start(&text("a"));
+    let mut reader = FifoReader::open(daemon.fifo("out"));
+    let mut one = FifoWriter::open(daemon.fifo("one"));
+    let mut two = FifoWriter::open(daemon.fifo("two"));
+    one.write_all(&[b'x'; 5000]);
+    assert_eq!(reader.read_exact(5000), [b'x'; 5000]);
+    two.write_all(b"between\n");
+    daemon.rewrite(&text("b"));
+    let mut client = daemon.client();
+    client.send_call("Reload", &json!({}), &[]);
+    daemon.wait_until("route.a", "being closed", |route| route.state() == "draining");
+    one.write_all(b" end\nhalf of");
+    client.reply().expect("the reload");
+    assert_eq!(reader.read_exact(13), b" end\nbetween\n");
+    one.write_all(b" another\n");
+    assert_eq!(reader.read_exact(16), b"half of another\n");
+}
+
+/// What a route is told of an endpoint that is about to join it is not lost.
+fn a_process_that_joins_while_a_long_record_is_held_gets_its_pipe() {
+    let text = |process: &str, to: &str| {
+        format!(
+            "{process}[route.a]\nfrom = \"fifo:in\"\nto = [\"fifo:out\"{to}]\nframing = \"lines\"\nmax-record = \"1KiB\"\n"
+        )
+    };
+    let daemon = Daemon::start(&text("", ""));
+    let mut reader = FifoReader::open(daemon.fifo("out"));
+    let mut writer = FifoWriter::open(daemon.fifo("in"));
+    writer.write_all(&[b'x'; 5000]);
+    assert_eq!(reader.read_exact(4000), [b'x'; 4000], "it goes out in parts");
+    let process = "[process.c]\ncommand = [$PEER, \"record $DIR/record\"]\n";
+    daemon.rewrite(&text(process, ", \"process:c.stdin\""));
+    let mut client = daemon.client();
+    client.send_call("Reload", &json!({}), &[]);
+    until(
+        || {
+            daemon
+                .call("ListProcesses", json!({ "name": "c" }))
+                .ok()
+                .filter(|shown| shown.list("processes")[0].state() == "ready")
+        },
+        || "the process does not start".to_owned(),
+    );
+    // Its pipe is lent to the route, which waits for the end of the record: that is so once these are answered.
+    for _ in 0..20 {
+        daemon.route("a");
+    }
+    writer.write_all(b"end\nnext\n");
+    client.reply().expect("the reload");
+    writer.write_all(b"last\n");
+    let written = |route: &Shown| {
+        let to = route.destination(1);
+        to.int("fromBytes") + to.int("bytes") == 5014
+    };
+    daemon.wait_until("route.a", "written", written);
+    daemon.wait_until("process.c", "fed", |_| {
+        std::fs::read_to_string(daemon.file("record")).is_ok_and(|record| record.ends_with("last\n"))
+    });
+    assert_eq!(daemon.process("c").state(), "ready");
+}
+
+/// An automatic resume never undoes an operator's pause, and a reload is no resume.
+fn what_an_operator_has_paused_or_drained_stays_so() {
+    let text = |number: u64| {
+        format!(
+            "[route.a]\nfrom = \"fifo:in\"\nto = \"fifo:out\"\n{}{}",
+            anew(number),
+            Daemon::MARKER
+        )
+    };
+    let daemon = Daemon::start(&text(0));
+    let mut reader = FifoReader::open(daemon.fifo("out"));
+    let mut writer = FifoWriter::open(daemon.fifo("in"));
+    assert!(daemon.changes("PauseRoute", json!({ "name": "a" })));
+    writer.write_all(b"later\n");
+    daemon.reload(&text(1));
+    assert!(
+        daemon.route("a").reasons().contains(&"operator".to_owned()),
+        "{}",
+        daemon.route("a")
+    );
+    daemon.marker();
+    assert_eq!(reader.try_read(10), Taken::Nothing);
+    daemon.changes("ResumeRoute", json!({ "name": "a" }));
+    assert_eq!(reader.read_exact(6), b"later\n");
+    assert!(daemon.changes("DrainRoute", json!({ "name": "a" })));
+    daemon.reload(&text(2));
+    // Closed it would be at its end for whoever it feeds; it waits for the operator's word all the same.
+    let held = daemon.wait_until("route.a", "held", |route| route.state() != "opening");
+    assert!(held.reasons().contains(&"operator".to_owned()), "{held}");
+    writer.write_all(b"last\n");
+    daemon.marker();
+    assert_eq!(reader.try_read(10), Taken::Nothing);
+    assert!(daemon.changes("ResumeRoute", json!({ "name": "a" })));
+    assert_eq!(reader.read_exact(5), b"last\n");
+}
+
+/// drain-timeout is for what is drained; who is waited for has had as long before.
+fn a_process_that_is_never_ready_takes_no_time_from_those_that_are_drained() {
+    const LENGTH: u64 = 150_000;
+    let table = "[daemon]\ndrain-timeout = \"1500ms\"\n";
+    let route = "[route.a]\nfrom = { fifo = \"in\", on-eof = \"close\" }\nto = \"fifo:out\"\npath = \"copy\"\nhigh-watermark = \"1MiB\"\n";
+    let daemon = Daemon::start(&format!("{table}{route}"));
+    let mut reader = FifoReader::open(daemon.fifo("out"));
+    let pattern = Pattern::new(17);
+    let mut writer = FifoWriter::open(daemon.fifo("in"));
+    writer.write_pattern(pattern, LENGTH);
+    daemon.wait_accepted("a", LENGTH);
+    daemon.rewrite(&format!(
+        "{table}[process.p]\ncommand = [$PEER, \"hold\"]\nready = \"notify\"\nready-timeout = \"1min\"\n"
+    ));
+    let mut client = daemon.client();
+    client.send_call("Reload", &json!({}), &[]);
+    daemon.wait_for("route.a", "draining");
+    reader.check_up_to(&mut Checker::new(pattern), LENGTH);
+    client.reply().expect("the reload");
+    assert_eq!(reader.read_some(10), Taken::End);
+    assert_eq!(daemon.process("p").state(), "starting");
+}
+
+/// README: what a producer had written is delivered before everything is down. Its pipe is no route's just then.
+fn a_shutdown_in_the_middle_delivers_what_is_between_two_routes() {
+    const LENGTH: u64 = 50_000;
+    let text = |name: &str, third: &str| {
+        format!(
+            "[daemon]\ndrain-timeout = \"10s\"\n\
+             [process.p]\ncommand = [$PEER, \"await $DIR/run/gate\", \"write {LENGTH}\", \"tell $DIR/told written\", \"hold\"]\n\
+             [process.x]\ncommand = [$PEER, \"hold\"]\nready = \"notify\"\n\
+             [route.gate]\nfrom = \"fifo:g\"\nto = \"fifo:gate\"\n{third}\
+             [route.{name}]\nfrom = \"process:p.stdout\"\nto = \"file:$DIR/out\"\n"
+        )
+    };
+    let daemon = Daemon::start(&text("a", "[route.third]\nfrom = \"process:x.fd3\"\nto = \"null\"\n"));
+    let first = daemon.pid_of("x");
+    daemon.rewrite(&text("b", ""));
+    let mut client = daemon.client();
+    client.send_call("Reload", &json!({}), &[]);
+    // Between the routes that are closed and those that are opened: it waits for its second life.
+    daemon.wait_until("process.x", "begun again", |process| {
+        process.maybe_int("pid").is_some_and(|pid| pid != first as u64)
+    });
+    FifoWriter::open(daemon.fifo("g")).write_all(b"g");
+    until(
+        || std::fs::read(daemon.file("told")).ok(),
+        || "the producer has not written".to_owned(),
+    );
+    daemon.signal(Signal::SIGTERM);
+    let error = client.reply().expect_err("it is stopped instead");
+    assert_eq!(error.name, "io.sluiced.Relay.Busy");
+    let out = daemon.file("out");
+    daemon.expect_end_then(0, || {
+        let out = std::fs::read(out).expect("the file");
+        Checker::new(Pattern::new(1)).feed(&out);
+        assert_eq!(out.len() as u64, LENGTH);
+    });
 }
 
 /// A FIFO without a writer, a device without an end, a file of 100 MB, a link to itself.

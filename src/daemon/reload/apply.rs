@@ -1,6 +1,7 @@
 //! Carries the steps of a reload out, stage by stage. Each stage leaves a plant that runs, so that a shutdown may come at
 //! any time.
 
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +18,10 @@ use crate::daemon::wiring::Wiring;
 use crate::decide::process::KILL_GRACE;
 use crate::decide::reload::{Kind, Step};
 use crate::endpoint::{self, ends::GivenBack};
-use crate::model::{Config, Moment, Name, ProcessId, ProcessSpec, ProcessState, RouteSpec, Stream, Subject};
+use crate::model::{
+    CloseCause, Config, Moment, Name, PauseReason, ProcessId, ProcessSpec, ProcessState, RouteSnapshot, RouteSpec,
+    RouteState, SourceSnapshot, Stream, Subject,
+};
 use crate::relay::{self, Leave, Left, RouteHandle};
 use crate::supervise::{self, Command};
 use crate::sys::clock;
@@ -25,15 +29,27 @@ use crate::sys::clock;
 /// A process that cannot even be killed is not waited for longer than this.
 const UNKILLABLE: Duration = Duration::from_secs(2);
 
+/// How long a FIFO that goes on may take to be opened by its next route.
+const OPENING: Duration = Duration::from_secs(2);
+/// Between two looks whether they are all open.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
+
 /// A reload under way.
 struct Reload<'d> {
     daemon: &'d Daemon,
     wanted: Rc<Config>,
     /// Where the streams belong when it is over.
     target: Wiring,
+    /// The endpoints that routes have then, as they are shown.
+    sources: HashSet<String>,
+    destinations: HashSet<String>,
     specs: BTreeMap<ProcessId, Arc<ProcessSpec>>,
-    /// For everything that is drained, and for everybody who is waited for.
-    deadline: Moment,
+    /// For everybody who is waited for in this stage.
+    patience: Cell<Moment>,
+    /// For everything that is drained, from the first stage on that drains something.
+    deadline: Cell<Option<Moment>>,
+    /// Of routes that are closed: whether an operator had paused or drained them.
+    held: RefCell<BTreeMap<Name, bool>>,
 }
 
 /// What a stage waits for.
@@ -51,8 +67,16 @@ pub(super) async fn apply(daemon: &Rc<Daemon>, wanted: Config, steps: &[Step]) {
     }
     let reload = Reload {
         daemon,
+        sources: (wanted.routes.iter().flat_map(|route| &route.from))
+            .map(|source| source.endpoint.to_string())
+            .collect(),
+        destinations: (wanted.routes.iter().flat_map(|route| &route.to))
+            .map(|to| to.endpoint.to_string())
+            .collect(),
         target: Wiring::new(ids, wanted.routes.iter()),
-        deadline: clock::now() + wanted.daemon.drain_timeout,
+        patience: Cell::new(clock::now()),
+        deadline: Cell::new(None),
+        held: RefCell::default(),
         specs,
         wanted: Rc::new(wanted),
     };
@@ -62,12 +86,14 @@ pub(super) async fn apply(daemon: &Rc<Daemon>, wanted: Config, steps: &[Step]) {
         reload.forget(stage);
     }
     reload.finish();
+    reload.close_put_by().await;
 }
 
 impl Reload<'_> {
     /// Begins every step of a stage.
     fn begin<'r>(&'r self, stage: &'r [Step]) -> Vec<Wait<'r>> {
         let mut waits: Vec<Wait<'r>> = Vec::new();
+        self.patience.set(clock::now() + self.wanted.daemon.drain_timeout);
         let mut retuned: BTreeSet<&Name> = BTreeSet::new();
         let mut rewired: BTreeMap<&Name, HashSet<&str>> = BTreeMap::new();
         for step in stage {
@@ -105,7 +131,11 @@ impl Reload<'_> {
             return;
         }
         let mut processes = plant.processes.clone();
-        processes.retain(|process| !gone(Kind::Stop, &Subject::Process(process.id().clone())));
+        // One that is still there when the daemon is to stop is stopped with the rest.
+        let is_over = |state| matches!(state, ProcessState::Stopped | ProcessState::Finished);
+        processes.retain(|process| {
+            !gone(Kind::Stop, &Subject::Process(process.id().clone())) || (self.hurries() && !is_over(process.state()))
+        });
         let mut routes = plant.routes.clone();
         routes.retain(|route| !gone(Kind::Close, &Subject::Route(route.spec.name.clone())));
         let config = Rc::clone(&plant.config);
@@ -141,6 +171,29 @@ impl Reload<'_> {
         }
     }
 
+    fn hurries(&self) -> bool {
+        self.daemon.reload_hurries.is_cancelled()
+    }
+
+    /// From the first stage that drains something on, whoever was waited for before.
+    fn deadline(&self) -> Moment {
+        let deadline = self.deadline.get().unwrap_or_else(|| self.patience.get());
+        self.deadline.set(Some(deadline));
+        deadline
+    }
+
+    /// When every FIFO that goes on is open again, or is not going to be.
+    async fn close_put_by(&self) {
+        let Some(thread) = self.daemon.threads.first() else {
+            return;
+        };
+        let patience = clock::now() + OPENING;
+        while thread.taken.has_put_by() && clock::now() < patience {
+            clock::sleep_until(clock::now() + BETWEEN_LOOKS).await;
+        }
+        thread.taken.close_put_by();
+    }
+
     fn wiring_of(&self, id: &ProcessId) -> supervise::Wiring {
         supervise::Wiring {
             waits: false,
@@ -157,6 +210,9 @@ impl Reload<'_> {
     }
 
     fn start(&self, id: &ProcessId) -> Option<Wait<'_>> {
+        if self.hurries() {
+            return None;
+        }
         let spec = Arc::clone(self.specs.get(id)?);
         let means = &self.daemon.means.supervise;
         let process = supervise::start(spec, id.clone(), self.wiring_of(id), means);
@@ -170,6 +226,9 @@ impl Reload<'_> {
     }
 
     fn restart(&self, id: &ProcessId) -> Option<Wait<'_>> {
+        if self.hurries() {
+            return None;
+        }
         self.respec(id);
         let process = Rc::clone(self.daemon.plant().process(id)?);
         let (reply, begun) = oneshot::channel();
@@ -189,13 +248,14 @@ impl Reload<'_> {
             )
         };
         let up = self.daemon.wait_until(|| !underway(process.state()));
-        self.until_deadline(up).await;
+        self.until(self.patience.get(), up).await;
     }
 
-    async fn until_deadline(&self, wait: impl Future<Output = ()>) {
+    async fn until(&self, moment: Moment, wait: impl Future<Output = ()>) {
         tokio::select! {
             () = wait => {}
-            () = clock::sleep_until(self.deadline) => {}
+            () = clock::sleep_until(moment) => {}
+            () = self.daemon.reload_hurries.cancelled() => {}
         }
     }
 
@@ -208,15 +268,17 @@ impl Reload<'_> {
             .any(|(fed, _)| fed == id);
         let spec = config.processes.iter().find(|spec| spec.name == id.name);
         let stop_timeout = spec.map_or(Duration::ZERO, |spec| spec.stop_timeout);
+        let deadline = self.deadline();
         Some(Box::pin(async move {
             process.send(Command::BeginShutdown);
             if is_fed {
-                self.until_deadline(process.stopped()).await;
+                self.until(deadline, process.stopped()).await;
             }
             process.send(Command::Shutdown { kill: false });
             let patience = clock::now() + stop_timeout * 2 + KILL_GRACE + UNKILLABLE;
             tokio::select! {
                 () = process.stopped() => {}
+                () = self.daemon.reload_hurries.cancelled() => {}
                 () = clock::sleep_until(patience) => {
                     tracing::warn!(process = %process.id(), "process:{}: it does not end; the reload goes on without it", process.id());
                 }
@@ -240,8 +302,15 @@ impl Reload<'_> {
     }
 
     fn open(&self, name: &Name) {
-        let Some(spec) = self.route_wanted(name) else { return };
-        let handle = self.daemon.next_thread().relay(Arc::new(spec.clone()));
+        let Some(mut spec) = self.route_wanted(name).cloned() else {
+            return;
+        };
+        // A reload is no resume, and no pause.
+        if let Some(held) = self.held.borrow().get(name) {
+            spec.start_paused = *held;
+        }
+        let begun = self.daemon.shelf.borrow_mut().take_begun(&spec);
+        let handle = self.daemon.next_thread().relay_on(Arc::new(spec), begun);
         self.replace_route(handle.clone());
         self.daemon.lend_what_is_there(&handle, |_| true);
     }
@@ -261,7 +330,8 @@ impl Reload<'_> {
         let handle = plant.route(name.as_str())?;
         let spec = Arc::new(with_toggled(&handle.spec, self.route_wanted(name)?, ends));
         let (leave, left) = self.leave(&handle.spec);
-        handle.send(relay::Command::Rewire(Arc::clone(&spec), leave));
+        let begun = self.daemon.shelf.borrow_mut().take_begun(&spec);
+        handle.send(relay::Command::Rewire(Arc::clone(&spec), leave, begun));
         let before: HashSet<String> = endpoints(&handle.spec).collect();
         let handle = handle.with(spec);
         self.replace_route(handle.clone());
@@ -272,22 +342,24 @@ impl Reload<'_> {
     fn close(&self, name: &Name) -> Option<Wait<'_>> {
         let plant = self.daemon.plant();
         let handle = plant.route(name.as_str())?;
+        self.held.borrow_mut().insert(name.clone(), handle.cell.with(is_held));
         let (leave, left) = self.leave(&handle.spec);
         handle.send(relay::Command::Close(leave));
         Some(self.take_back(left))
     }
 
-    /// Inputs that another route is to feed are given back.
+    /// What some route has in the wanted config, at the same side, goes on there.
     fn leave(&self, spec: &RouteSpec) -> (Leave, oneshot::Receiver<Vec<Left>>) {
         let (reply, left) = oneshot::channel();
-        let wanted = |end: &&crate::model::EndpointSpec| {
-            let stream = endpoint::stream_of(end);
-            stream.is_some_and(|(process, stream)| self.target.inputs(process).any(|(input, _)| input == stream))
-        };
-        let inputs = spec.to.iter().map(|to| &to.endpoint).filter(wanted);
+        let sources = spec.from.iter().map(|source| source.endpoint.to_string());
+        let destinations = spec.to.iter().map(|to| to.endpoint.to_string());
+        let go_on = (sources.filter(|end| self.sources.contains(end)))
+            .chain(destinations.filter(|end| self.destinations.contains(end)))
+            .map(Arc::from)
+            .collect();
         let leave = Leave {
-            deadline: self.deadline,
-            give_back: inputs.map(|end| end.to_string().into()).collect(),
+            deadline: self.deadline(),
+            go_on,
             reply,
         };
         (leave, left)
@@ -296,15 +368,33 @@ impl Reload<'_> {
     fn take_back(&self, left: oneshot::Receiver<Vec<Left>>) -> Wait<'_> {
         Box::pin(async move {
             // It does not answer only when it has gone, and its ends with it.
-            for Left {
-                process,
-                stream,
-                given_back,
-            } in left.await.unwrap_or_default()
-            {
-                self.daemon.shelf.borrow_mut().put(&process, stream, given_back);
+            for left in left.await.unwrap_or_default() {
+                let mut shelf = self.daemon.shelf.borrow_mut();
+                match left {
+                    Left::Pipe {
+                        process,
+                        stream,
+                        given_back,
+                    } => shelf.put(&process, stream, given_back),
+                    Left::Begun(endpoint, begun) => shelf.put_begun(endpoint, begun),
+                }
             }
         })
+    }
+}
+
+/// An operator has paused it, or drained or dropped it.
+fn is_held(route: &RouteSnapshot) -> bool {
+    let by_hand = |source: &SourceSnapshot| {
+        matches!(
+            source.close_cause,
+            // None: it is being drained, and not at its end.
+            None | Some(CloseCause::Drained | CloseCause::Aborted | CloseCause::DrainTimeout)
+        )
+    };
+    match route.state {
+        RouteState::Closed | RouteState::Draining => route.sources.iter().any(by_hand),
+        _ => route.reasons.contains(PauseReason::Operator),
     }
 }
 

@@ -6,6 +6,7 @@
 mod apply;
 mod shelf;
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -54,10 +55,26 @@ pub async fn serve(daemon: &Rc<Daemon>, paths: &[PathBuf], asked: Vec<Request>) 
     }
 }
 
+/// The daemon is to stop: a reload under way waits for no process any more, and begins none; what is on its way from one
+/// route to another arrives. Or until somebody is in a hurry: true.
+pub async fn bring_to_rest(daemon: &Daemon, hurry: impl Future<Output = ()>) -> bool {
+    daemon.reload_hurries.cancel();
+    tokio::select! {
+        () = daemon.wait_until(|| !daemon.is_reloading.get()) => false,
+        () = hurry => true,
+    }
+}
+
 async fn reload(daemon: &Rc<Daemon>, paths: &[PathBuf], asked: Vec<Request>) {
     let (waiting, quick): (Vec<Request>, Vec<Request>) = asked.into_iter().partition(|request| request.wait);
-    let (wanted, steps) = match prepare(daemon, paths).await {
+    let stopping = Error::Busy("the daemon is stopping".to_owned());
+    let prepared = tokio::select! {
+        prepared = prepare(daemon, paths) => prepared,
+        () = daemon.reload_hurries.cancelled() => Err(stopping.clone()),
+    };
+    let (wanted, steps) = match prepared {
         Ok(prepared) => prepared,
+        Err(error @ Error::Busy(_)) => return answer(waiting.into_iter().chain(quick).collect(), &Err(error)),
         Err(error) => {
             let text = in_a_line(&error);
             *daemon.last_reload_error.borrow_mut() = Some(text.clone());
@@ -71,6 +88,10 @@ async fn reload(daemon: &Rc<Daemon>, paths: &[PathBuf], asked: Vec<Request>) {
     let outcome = Ok(shown(&steps, generation));
     answer(quick, &outcome);
     apply::apply(daemon, wanted, &steps).await;
+    if daemon.reload_hurries.is_cancelled() {
+        // It was not done as it was meant to be.
+        return answer(waiting, &Err(stopping));
+    }
     daemon.generation.set(generation);
     if let Some(notes) = &daemon.means.notes {
         notes.generation(generation);

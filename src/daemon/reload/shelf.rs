@@ -1,15 +1,18 @@
-//! The pipes of processes that no route has just now: lent before their route was there, or given back by one that is not
-//! there any more.
+//! What no route has just now: pipes of processes, lent before their route was there, or given back by one that is not there
+//! any more; and what was read of a record whose source is on its way to another route.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::endpoint::ends::GivenBack;
-use crate::model::{Moment, ProcessId, Stream};
+use crate::model::{Moment, ProcessId, RouteSpec, SourceSpec, Stream};
+use crate::relay::Begun;
 
 /// By stream, oldest first.
 #[derive(Debug, Default)]
 pub struct Shelf {
     ends: HashMap<(ProcessId, Stream), Vec<GivenBack>>,
+    begun: Begun,
 }
 
 impl Shelf {
@@ -27,6 +30,17 @@ impl Shelf {
                 end.exited = Some((pid, deadline));
             }
         }
+    }
+
+    /// Keeps the beginning of a record of this endpoint.
+    pub fn put_begun(&mut self, endpoint: Arc<str>, begun: Vec<u8>) {
+        self.begun.insert(endpoint, begun);
+    }
+
+    /// What was begun of the sources of a route.
+    pub fn take_begun(&mut self, route: &RouteSpec) -> Begun {
+        let of = |source: &SourceSpec| self.begun.remove_entry(source.endpoint.to_string().as_str());
+        route.from.iter().filter_map(of).collect()
     }
 
     /// Those of one stream.

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::place::{self, Retry, Sought};
-use crate::endpoint::ends::{Claim, Destination, DestinationOpening, OpenError, Surroundings};
+use crate::endpoint::Side;
+use crate::endpoint::ends::{Claim, Destination, DestinationOpening, GivenBack, OpenError, Surroundings};
 use crate::model::FifoSpec;
 use crate::store::{Claimed, Kept, Meaning};
 use crate::sys::fifo::{Found, Identity};
@@ -100,7 +101,7 @@ impl FifoDestination {
     }
 
     /// A first write end, with or without a reader; `None`: it has to be tried again.
-    fn first(&mut self) -> Result<Option<OwnedFd>, OpenError> {
+    fn first(&mut self) -> Result<Option<Arc<OwnedFd>>, OpenError> {
         let Sought::Found(found) = place::seek(&self.spec)? else {
             self.trouble = Some(place::absent(&self.spec));
             return Ok(None);
@@ -109,9 +110,16 @@ impl FifoDestination {
         place::claim(&self.spec, &found, &mut self.claim, &self.around, &self.place)?;
         if let Some((end, deposit)) = place::left(&self.spec, &found, self.left.take()) {
             self.kept = Kept::Yes(deposit);
+            return Ok(Some(Arc::new(end)));
+        }
+        // By which another route had it until now: with it, what stands unread in it.
+        if let Some((end, deposit)) = self.around.taken.take(found.identity(), Side::Destination) {
+            place::size(&self.spec, &end);
+            let keep = || Kept::put(&self.around.store, self.meaning(), &[end.as_fd()]);
+            self.kept = deposit.map_or_else(keep, Kept::Yes);
             return Ok(Some(end));
         }
-        let end = self.write_end(&found)?;
+        let end = self.write_end(&found)?.map(Arc::new);
         if let Some(end) = &end {
             place::size(&self.spec, end);
             self.kept = Kept::put(&self.around.store, self.meaning(), &[end.as_fd()]);
@@ -152,7 +160,7 @@ impl FifoDestination {
     /// Looks whether somebody reads it.
     fn look(&mut self, kept: &mut Option<Arc<OwnedFd>>) -> Result<Option<WriteEnd>, OpenError> {
         if kept.is_none() {
-            *kept = self.first()?.map(Arc::new);
+            *kept = self.first()?;
         }
         let Some(end) = kept else { return Ok(None) };
         let end = self.with_reader(end)?;
@@ -258,6 +266,20 @@ impl Destination for FifoDestination {
         (self.watch, self.claim, self.kept) = (None, None, Kept::No);
         self.state = State::Over;
         unread
+    }
+
+    fn give_back(&mut self, end: Option<WriteEnd>) -> Option<GivenBack> {
+        let kept = match std::mem::replace(&mut self.state, State::Over) {
+            State::NoReader(kept) => kept,
+            State::Keeping(end) => Some(Arc::clone(end.descriptor())),
+            State::Unopened | State::Lent | State::Over => None,
+        };
+        if let Some(end) = end.map(|end| Arc::clone(end.descriptor())).or(kept) {
+            let deposit = std::mem::take(&mut self.kept).into_deposit();
+            self.around.taken.put(Side::Destination, end, deposit);
+        }
+        (self.watch, self.claim, self.kept) = (None, None, Kept::No);
+        None
     }
 
     fn revive(&mut self) {

@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::place::{self, Retry, Sought};
-use crate::endpoint::ends::{Claim, OpenError, Source, SourceOpening, Surroundings};
+use crate::endpoint::Side;
+use crate::endpoint::ends::{Claim, GivenBack, OpenError, Source, SourceOpening, Surroundings};
 use crate::model::{FifoSpec, OnEof};
-use crate::store::{Claimed, Kept, Meaning};
+use crate::store::{Claimed, Deposit, Kept, Meaning};
 use crate::sys::fifo::{self, Found, Identity};
 use crate::sys::parcel::{self, Parcel, Slot, Unpacking};
 use crate::sys::pipe;
@@ -106,17 +107,21 @@ impl FifoSource {
     fn open_found(&mut self, found: &Found) -> Result<ReadEnd, OpenError> {
         let failed = |what: &str, error| OpenError::new(format!("cannot {what} {}", self.spec.path.display()), &error);
         let left = place::left(&self.spec, found, self.left.take());
-        let (end, kept) = match left {
+        let (end, kept) = match left
+            .map(|(end, deposit)| (end, Some(deposit)))
+            .or_else(|| self.put_by(found))
+        {
             // The same description: whether it has seen a writer is known by it alone.
-            Some((end, deposit)) => (end, Kept::Yes(deposit)),
-            None => {
-                let end = found.open_read().map_err(|error| failed("open for reading", error))?;
-                place::size(&self.spec, &end);
+            Some((end, Some(deposit))) => (end, Kept::Yes(deposit)),
+            put_by => {
+                let end = put_by.map_or_else(|| found.open_read(), |(end, _)| Ok(end));
+                let end = end.map_err(|error| failed("open for reading", error))?;
                 let meaning = Meaning::FifoSource(self.spec.path.clone());
                 let kept = Kept::put(&self.around.store, meaning, &[end.as_fd()]);
                 (end, kept)
             }
         };
+        place::size(&self.spec, &end);
         let keeper = match self.on_eof {
             OnEof::Hold => Some(
                 found
@@ -128,6 +133,14 @@ impl FifoSource {
         let end = ReadEnd::new(end).map_err(|error| failed("watch", error))?;
         (self.keeper, self.kept) = (keeper, kept);
         Ok(end)
+    }
+
+    /// The end by which another route had it until now: with it, its writer and what stands in it.
+    fn put_by(&self, found: &Found) -> Option<(OwnedFd, Option<Deposit>)> {
+        let (end, deposit) = self.around.taken.take(found.identity(), Side::Source)?;
+        // Whoever looks at the route that was may still have it.
+        let end = Arc::try_unwrap(end).or_else(|end| end.try_clone()).ok()?;
+        Some((end, deposit))
     }
 
     /// The FIFO that stands at the path now, if it is another one than that of `old`; else a new description of `old`.
@@ -215,6 +228,22 @@ impl Source for FifoSource {
         self.keeper = None;
         self.claim = None;
         self.kept = Kept::No;
+    }
+
+    fn give_back(&mut self, end: Option<ReadEnd>) -> Vec<GivenBack> {
+        let at_end = match std::mem::replace(&mut self.state, State::Over) {
+            State::AtEnd(end) => Some(end),
+            State::Keeping(end) => Some(end),
+            State::Unopened | State::Lent | State::Over => None,
+        };
+        if let Some(end) = end.or(at_end) {
+            let deposit = std::mem::take(&mut self.kept).into_deposit();
+            self.around
+                .taken
+                .put(Side::Source, Arc::clone(end.descriptor()), deposit);
+        }
+        self.close();
+        Vec::new()
     }
 
     fn revive(&mut self) {
