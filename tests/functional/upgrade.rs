@@ -44,10 +44,6 @@ const RELAY: &str = r#"
     from = "fifo:in"
     to = "process:q.stdin"
 
-    [route.idle]
-    from = "fifo:idle"
-    to = "process:q@2.stdin"
-
     [route.out]
     from = ["process:q.stdout", "process:p@2.stdout"]
     to = "fifo:out"
@@ -129,7 +125,7 @@ fn the_callers_connection_goes_on() {
         .call("PauseRoute", json!({ "name": "nope" }))
         .expect_err("no such route");
     assert_eq!(error.name, "io.sluiced.Relay.NoSuchRoute");
-    assert_eq!(client.call_more("ListRoutes", json!({})).expect("routes").len(), 3);
+    assert_eq!(client.call_more("ListRoutes", json!({})).expect("routes").len(), 2);
     Monitor::subscribe(client, &[]);
 }
 
@@ -243,7 +239,7 @@ fn an_upgrade_never_reloads() {
         daemon.rewrite(&text);
         daemon.upgrade();
         assert_eq!(shown(&daemon), before);
-        assert_eq!(daemon.routes().len(), 3);
+        assert_eq!(daemon.routes().len(), 2);
     }
     std::fs::remove_file(daemon.place().config()).expect("a config to remove");
     daemon.upgrade();
