@@ -80,7 +80,7 @@ pub struct Daemon {
     pub exit_when_done: bool,
     /// When the first life of this process began.
     pub started_at: Moment,
-    /// 1, and one more for each upgrade.
+    /// 1, and one more for each upgrade and take-over.
     pub life: u64,
     /// Somebody wants the daemon to stop.
     pub stop_asked: Cell<bool>,
