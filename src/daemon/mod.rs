@@ -3,7 +3,7 @@
 //!
 //! The control plane is one thread: the supervisors, the control server and this module's own tasks run on it, and
 //! nothing on it may block. It sees the relays' snapshots, sends them commands and hears their reports; it never touches
-//! a byte of a route. Depends on `relay`, `supervise`, `control`, `config`, `decide`, `endpoint`, `store`, `sys` and `model`.
+//! a byte of a route. Depends on `relay`, `supervise`, `control`, `config`, `decide`, `endpoint`, `store`, `sys`, `model`.
 
 mod arguments;
 mod backend;
