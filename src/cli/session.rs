@@ -57,7 +57,9 @@ impl Session {
     ) -> Result<Map<String, Value>, ClientError> {
         match method {
             // Whether it was done is not known, and twice is not the same as once.
-            call::SIGNAL_PROCESS | call::RESTART_PROCESS | call::UPGRADE | call::SHUTDOWN => {
+            // The next life answers, whenever that is.
+            call::UPGRADE => self.client.call(method, parameters, true),
+            call::SIGNAL_PROCESS | call::RESTART_PROCESS | call::SHUTDOWN => {
                 self.client.call(method, parameters, waits)
             }
             _ => self.client.call_again(method, parameters, waits),

@@ -2,7 +2,7 @@
 //! BARRIER=1, after which the manager has it (sd_notify(3)). The journal says what everything means.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::future::Future;
 use std::io;
@@ -33,8 +33,8 @@ pub struct Keeper {
     socket: OwnedFd,
     requests: mpsc::UnboundedReceiver<Request>,
     journal: Notes,
-    /// In the store, or on their way.
-    live: HashSet<u64>,
+    /// In the store, or on their way: how many descriptors each is.
+    live: HashMap<u64, usize>,
     /// Descriptors that the unit lets it keep, where that is known.
     most: Option<usize>,
     told_full: bool,
@@ -101,7 +101,7 @@ pub fn tell_risk(life: u64, config: &Config) {
     let names: Vec<&str> = at_risk.map(|route| route.name.as_str()).collect();
     if names.is_empty() {
         tracing::warn!(
-            "life {life}: the last one was killed; nothing is lost, since every route has path = \"splice\""
+            "life {life}: the last one was killed; it had read nothing into its own memory, since every route has path = \"splice\""
         );
     } else {
         tracing::warn!(
@@ -141,7 +141,8 @@ fn opened(journal: io::Result<Journal>, left: Left, next: u64) -> Option<(Store,
     let socket = notify::open().map_err(warn).ok()??;
     let journal = journal.map_err(warn).ok()?;
     let (asking, requests) = mpsc::unbounded_channel();
-    let live = journal.known().deposits.keys().copied().collect();
+    let live = journal.known().deposits.iter();
+    let live = live.map(|(number, meaning)| (*number, meaning.descriptors())).collect();
     let keeper = Keeper {
         socket,
         requests,
@@ -170,7 +171,7 @@ impl Keeper {
 
     /// Copies for the next life.
     fn copy(&self) -> io::Result<(OwnedFd, u64)> {
-        let next = self.live.iter().max().map_or(1, |last| last + 1);
+        let next = self.live.keys().max().map_or(1, |last| last + 1);
         Ok((self.journal.file()?, next))
     }
 
@@ -206,7 +207,7 @@ impl Keeper {
             batch.take(another);
         }
         if let Some((below, known)) = batch.only.take() {
-            let old = self.live.iter().filter(|number| **number < below);
+            let old = self.live.keys().filter(|number| **number < below);
             for number in old.filter(|number| !known.contains(number)) {
                 batch.remove(*number);
             }
@@ -219,13 +220,13 @@ impl Keeper {
                 // Put in and taken out before anybody has heard of it.
                 Change::Put(number, ..) if batch.gone.contains(&number) => {}
                 Change::Put(number, ends, stored) => {
-                    self.live.insert(number);
+                    self.live.insert(number, ends.len());
                     let borrowed: Vec<BorrowedFd<'_>> = ends.iter().map(OwnedFd::as_fd).collect();
                     self.tell(&store_text(&format!("d{number}")), &borrowed).await;
                     waits.push(stored);
                 }
                 Change::Gone(number) => {
-                    if self.live.remove(&number) {
+                    if self.live.remove(&number).is_some() {
                         self.tell(&removal_text(&format!("d{number}")), &[]).await;
                     }
                 }
@@ -242,12 +243,13 @@ impl Keeper {
     }
 
     fn look_at_room(&mut self) {
-        // A deposit has one descriptor or two.
-        let full = self.most.is_some_and(|most| self.live.len() + 1 > most);
+        // And the journal.
+        let live = self.live.values().sum::<usize>() + 1;
+        let full = self.most.is_some_and(|most| live > most);
         if full && !std::mem::replace(&mut self.told_full, true) {
-            let (live, most) = (self.live.len(), self.most.unwrap_or_default());
+            let most = self.most.unwrap_or_default();
             tracing::warn!(
-                "the service manager keeps at most {most} descriptors, and there are {live} pipes and more to keep: some will \
+                "the service manager keeps at most {most} descriptors, and there are {live} to keep: some pipes will \
                  not outlive this daemon. Raise FileDescriptorStoreMax="
             );
         }
@@ -313,7 +315,7 @@ impl Keeper {
     /// The daemon ends in order: nothing is left for another life.
     async fn empty(&mut self) {
         self.is_slow = false;
-        let names: Vec<String> = self.live.drain().map(|number| format!("d{number}")).collect();
+        let names: Vec<String> = self.live.drain().map(|(number, _)| format!("d{number}")).collect();
         let journal = self.journal.name();
         for name in names.iter().chain([&journal]) {
             self.tell(&removal_text(name), &[]).await;

@@ -146,7 +146,8 @@ impl Store {
         left.into_iter().map(claimed).collect()
     }
 
-    /// Whether an operator had paused this route in a dead life (true), or let it run; `None`: nobody has.
+    /// Whether an operator had paused this route in a dead life (true), or let it run; `None`: nobody has, or it was asked for
+    /// before.
     #[must_use]
     pub fn operator(&self, route: &Name) -> Option<bool> {
         self.inner.as_ref()?.left().operator(route)

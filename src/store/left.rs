@@ -96,12 +96,14 @@ impl Left {
         self.by.remove(meaning).unwrap_or_default()
     }
 
-    pub(super) fn operator(&self, route: &Name) -> Option<bool> {
-        self.operators.get(route.as_str()).copied()
+    /// Once: a route of that name that is made later is another one.
+    pub(super) fn operator(&mut self, route: &Name) -> Option<bool> {
+        self.operators.remove(route.as_str())
     }
 
     /// With the bytes that stand in each.
     pub(super) fn take_all(&mut self) -> Vec<(Meaning, u64, u64)> {
+        self.operators.clear();
         let mut all = Vec::new();
         for (meaning, deposits) in self.by.drain() {
             for (number, ends) in deposits {

@@ -41,6 +41,22 @@ pub enum Meaning {
     Round(Name),
 }
 
+impl Meaning {
+    /// How many descriptors it has.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        match self {
+            Meaning::Lane(..) => 2,
+            Meaning::Input(..)
+            | Meaning::Output(..)
+            | Meaning::FifoSource(_)
+            | Meaning::FifoDestination(_)
+            | Meaning::File(_)
+            | Meaning::Round(_) => 1,
+        }
+    }
+}
+
 impl fmt::Display for Meaning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

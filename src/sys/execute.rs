@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -26,9 +27,20 @@ pub fn memory_file(name: &str) -> io::Result<File> {
     Ok(File::from(file))
 }
 
-/// The path of the program that runs. What stands there may have been replaced since; that is what is executed next.
+/// The path of the program that runs. What stands there may have been replaced since; that is what is executed next. Where the
+/// program was called by a path of its own, it is that one: a link in it may lead elsewhere by then.
 pub fn own_path() -> io::Result<PathBuf> {
     let path = std::env::current_exe()?;
+    let called = std::env::args_os().next().map(PathBuf::from);
+    let called = called.filter(|called| called.components().count() > 1);
+    let called = called.and_then(|called| std::path::absolute(called).ok());
+    let file = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    if let Some(called) = called
+        && let (Ok(this), Ok(runs)) = (file(&called), file(Path::new("/proc/self/exe")))
+        && this == runs
+    {
+        return Ok(called);
+    }
     // proc_pid_exe(5): of one that was unlinked.
     let text = path.as_os_str().as_bytes();
     let replaced = text.strip_suffix(b" (deleted)");

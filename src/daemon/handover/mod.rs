@@ -14,6 +14,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, raise};
 use tokio::sync::{mpsc, oneshot};
@@ -31,6 +32,9 @@ use crate::relay::Report;
 use crate::sys::{execute, process};
 use freeze::Frozen;
 use manifest::{ConfigFile, Luggage, Manifest, SavedCaller, SavedReport};
+
+/// How long everything is at rest for the store: longer than that waits for the service manager.
+const JOURNAL: Duration = Duration::from_secs(5);
 
 /// Somebody asks for an upgrade.
 #[derive(Debug)]
@@ -102,6 +106,9 @@ async fn attempt(
     let kept = journal(estate).await.map_err(refused)?;
     let failed = |error: io::Error| refused(format!("cannot execute {}: {error}", estate.program.display()));
     // Without an await from here on: nobody else on this thread has a word.
+    if daemon.is_to_stop() {
+        return Err(Error::Busy("the daemon is stopping; nothing has changed".to_owned()));
+    }
     signals::hold_back().map_err(failed)?;
     let error = execute(daemon, estate, (frozen, kept), asked, latest);
     signals::let_come(&estate.blocked).map_err(failed)?;
@@ -123,9 +130,9 @@ async fn journal(estate: &Estate) -> Result<Option<(OwnedFd, u64)>, String> {
     let (reply, copy) = oneshot::channel();
     // It ends with the daemon.
     let _ = store.send(reply);
-    let copy = copy
-        .await
-        .unwrap_or_else(|_| Err(io::Error::other("the store has ended")));
+    let copy = tokio::time::timeout(JOURNAL, copy).await;
+    let copy = copy.unwrap_or_else(|_| Ok(Err(io::ErrorKind::TimedOut.into())));
+    let copy = copy.unwrap_or_else(|_| Err(io::Error::other("the store has ended")));
     let failed = |error| format!("cannot hand over what the service manager keeps: {error}");
     copy.map(Some).map_err(failed)
 }
@@ -137,9 +144,6 @@ fn execute(
     asked: &mut Vec<Request>,
     mut latest: impl FnMut() -> (Vec<Request>, bool),
 ) -> io::Result<Infallible> {
-    if daemon.stop_asked.get() || daemon.stopping.borrow().is_some() {
-        return Err(io::Error::other("the daemon is stopping"));
-    }
     let (more, reload) = latest();
     asked.extend(more);
     let (manifest, luggage, _frozen) = draw_up(daemon, estate, frozen, asked)?;

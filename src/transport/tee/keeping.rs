@@ -51,7 +51,12 @@ pub(super) struct SavedKeeping {
 impl Keeping {
     /// `None` where there is no store, or a page has no room for so many lanes.
     pub(super) fn new(store: &Store, route: &Name, lanes: Vec<String>) -> Option<Keeping> {
-        if !store.is_there() || ahead_of(lanes.len()) >= SLOTS {
+        if !store.is_there() {
+            return None;
+        }
+        if ahead_of(lanes.len()) >= SLOTS {
+            let count = lanes.len();
+            tracing::warn!(%route, "route:{route}: the staging pipes of {count} destinations will not outlive this daemon: they are too many");
             return None;
         }
         Some(Keeping {
