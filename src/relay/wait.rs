@@ -7,7 +7,7 @@ use super::message::Report;
 use super::route::RelayedRoute;
 use crate::decide::route::{Event, SourcePhase};
 use crate::endpoint::ends::{DestinationOpening, Overdue, SourceOpening};
-use crate::model::{EventDetail, Moment, Subject};
+use crate::model::{EventDetail, Moment, Subject, WhenFull};
 use crate::sys::{clock, poll};
 
 /// How often an opening of one endpoint is told at most.
@@ -108,6 +108,8 @@ impl RelayedRoute {
         };
         match opening {
             Ok(DestinationOpening::Open(end)) => {
+                // What is dropped when it is full is to be dropped soon, and not to grow old in a large pipe.
+                let end = end.of_fixed_size(destination.backlog.policy() != WhenFull::Block);
                 if let Some(old) = destination.end.replace(end) {
                     let lost = destination.kind.replaced(old);
                     destination.lost_in_pipe(lost);

@@ -60,6 +60,17 @@ pub fn set_size(end: impl AsFd, bytes: u64) -> io::Result<u64> {
     Ok(u64::try_from(size).unwrap_or(0))
 }
 
+/// How many pages the pipes of an unprivileged user may have in sum before its pipes are made smaller; `None`: no limit, or
+/// it cannot be told. pipe(7)
+#[must_use]
+pub fn soft_limit() -> Option<u64> {
+    static PAGES: std::sync::OnceLock<Option<u64>> = std::sync::OnceLock::new();
+    *PAGES.get_or_init(|| {
+        let text = std::fs::read_to_string("/proc/sys/fs/pipe-user-pages-soft").ok()?;
+        text.trim().parse().ok().filter(|pages| *pages > 0)
+    })
+}
+
 /// splice(2) from one pipe to another, at most `most` bytes, without waiting. `Ok(0)`: the source is empty and has no
 /// writer. `WouldBlock`: the source is empty *or* the destination is full.
 pub fn splice(from: impl AsFd, to: impl AsFd, most: usize) -> io::Result<usize> {

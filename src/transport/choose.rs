@@ -8,11 +8,9 @@
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::CHUNK;
+use super::{BULKY, CHUNK};
 use crate::model::{PathChoice, PathKind};
 
-/// A read of so many bytes means that bulk stands in the source.
-const BULKY: usize = CHUNK / 2;
 /// A splice of fewer bytes than this gains nothing.
 const SMALL: usize = CHUNK / 4;
 

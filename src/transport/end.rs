@@ -15,6 +15,7 @@ use std::task::{Context, Poll};
 use nix::errno::Errno;
 use tokio::io::Interest;
 
+use super::growth::Growth;
 use crate::sys::reactor::{self, Registered};
 use crate::sys::{errno, poll};
 
@@ -45,6 +46,7 @@ pub enum Wrote {
 pub struct ReadEnd {
     registered: Registered,
     stale: bool,
+    growth: Growth,
 }
 
 impl ReadEnd {
@@ -53,6 +55,7 @@ impl ReadEnd {
         Ok(ReadEnd {
             registered: reactor::register(Arc::new(descriptor), Interest::READABLE)?,
             stale: false,
+            growth: Growth::default(),
         })
     }
 
@@ -60,6 +63,18 @@ impl ReadEnd {
     #[must_use]
     pub fn descriptor(&self) -> &Arc<OwnedFd> {
         self.registered.get_ref()
+    }
+
+    /// Its pipe keeps the size that it has, since that was asked for.
+    #[must_use]
+    pub fn of_fixed_size(self, fixed: bool) -> ReadEnd {
+        let growth = if fixed { Growth::none() } else { self.growth };
+        ReadEnd { growth, ..self }
+    }
+
+    /// Bulk goes through it.
+    pub(super) fn grow(&self) {
+        self.growth.grow(self.descriptor());
     }
 
     /// The registration says that it was hung up. If the next read finds no end of file, it must be registered anew.
@@ -149,6 +164,7 @@ pub struct WriteEnd {
     descriptor: Arc<OwnedFd>,
     registered: Option<Rc<Registered>>,
     no_reader: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    growth: Growth,
 }
 
 impl std::fmt::Debug for WriteEnd {
@@ -174,6 +190,7 @@ impl WriteEnd {
             descriptor,
             registered: Some(registered),
             no_reader: Some(no_reader),
+            growth: Growth::default(),
         })
     }
 
@@ -184,7 +201,20 @@ impl WriteEnd {
             descriptor: Arc::new(descriptor),
             registered: None,
             no_reader: None,
+            growth: Growth::none(),
         }
+    }
+
+    /// Its pipe keeps the size that it has, since that was asked for.
+    #[must_use]
+    pub fn of_fixed_size(self, fixed: bool) -> WriteEnd {
+        let growth = if fixed { Growth::none() } else { self.growth };
+        WriteEnd { growth, ..self }
+    }
+
+    /// Bulk goes through it.
+    pub(super) fn grow(&self) {
+        self.growth.grow(self.descriptor());
     }
 
     /// For questions to the kernel.

@@ -8,6 +8,7 @@
 mod choose;
 mod chunk;
 mod end;
+mod growth;
 mod queue;
 mod splice;
 mod tee;
@@ -21,3 +22,6 @@ pub use tee::{SavedTee, Tee, TeeMoved};
 
 /// The most that one read takes from a source, in bytes: a pipe's default capacity.
 pub const CHUNK: usize = 64 * 1024;
+
+/// So many bytes in one call mean that bulk goes through: the faster paths and larger pipes are worth it.
+const BULKY: usize = CHUNK / 2;

@@ -58,7 +58,13 @@ pub fn splice(from: &ReadEnd, to: &WriteEnd, most: usize) -> Moved {
         }
     });
     match (destination, found.get()) {
-        (_, Some(moved)) => moved,
+        (_, Some(moved)) => {
+            if matches!(moved, Moved::Bytes(count) if count >= super::BULKY) {
+                from.grow();
+                to.grow();
+            }
+            moved
+        }
         // Nothing was called: one side is known not to be ready. The destination's readiness is cleared only when the
         // source had bytes that it refused.
         (Ok(None), None) => Moved::Full,

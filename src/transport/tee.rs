@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 
 use nix::errno::Errno;
 
+use super::BULKY;
 use super::end::{ReadEnd, WriteEnd};
 use super::splice::{Call, Moved, call};
 use crate::model::Name;
@@ -173,6 +174,9 @@ impl Tee {
         }
         match self.advance(from, most, &members) {
             Moved::Bytes(count) => {
+                if count >= BULKY {
+                    from.grow();
+                }
                 self.settle(&members, count as u64);
                 TeeMoved::Bytes(count)
             }
@@ -235,6 +239,9 @@ impl Tee {
         });
         match moved {
             Ok(Some(Moved::Bytes(count))) => {
+                if count >= BULKY {
+                    to.grow();
+                }
                 self.flushed(i, count);
                 Moved::Bytes(count)
             }

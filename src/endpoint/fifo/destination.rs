@@ -149,7 +149,7 @@ impl FifoDestination {
         }
         match pipe::reopen(end, OFlag::O_WRONLY | OFlag::O_NONBLOCK) {
             Ok(fresh) => WriteEnd::new(fresh)
-                .map(Some)
+                .map(|end| Some(end.of_fixed_size(self.spec.pipe_size.is_some())))
                 .map_err(|error| self.failed("watch", &error)),
             // It has left again.
             Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) => Ok(None),

@@ -131,6 +131,7 @@ impl FifoSource {
             OnEof::Reopen | OnEof::Close => None,
         };
         let end = ReadEnd::new(end).map_err(|error| failed("watch", error))?;
+        let end = end.of_fixed_size(self.spec.pipe_size.is_some());
         (self.keeper, self.kept) = (keeper, kept);
         Ok(end)
     }
@@ -157,6 +158,7 @@ impl FifoSource {
     fn renew(&self, old: &ReadEnd) -> Result<ReadEnd, OpenError> {
         pipe::reopen(old.descriptor(), OFlag::O_RDONLY | OFlag::O_NONBLOCK)
             .and_then(ReadEnd::new)
+            .map(|end| end.of_fixed_size(self.spec.pipe_size.is_some()))
             .map_err(|error| OpenError::new(format!("cannot open {} again", self.spec.path.display()), &error))
     }
 }

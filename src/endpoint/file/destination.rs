@@ -104,7 +104,8 @@ impl FileDestination {
         let (read, write) = self.staging_pipe().map_err(failed)?;
         pipe::set_nonblocking(&read, true).map_err(failed)?;
         pipe::set_nonblocking(&write, true).map_err(failed)?;
-        let end = WriteEnd::new(write).map_err(failed)?;
+        // What stands in it is queued: its size is the bound.
+        let end = WriteEnd::new(write).map_err(failed)?.of_fixed_size(true);
         let progress = Arc::new(Progress::new(self.record_end));
         let read = Arc::new(read);
         let staging = Arc::downgrade(&read);
