@@ -4,6 +4,7 @@
 //! although a FIFO comes back to life with its next peer. An end whose registration is marked so is *stale*: its kind
 //! opens a new description, and that is registered instead.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -47,6 +48,8 @@ pub struct ReadEnd {
     registered: Registered,
     stale: bool,
     growth: Growth,
+    /// The last splice from it moved less than it might.
+    short: Cell<bool>,
 }
 
 impl ReadEnd {
@@ -56,6 +59,7 @@ impl ReadEnd {
             registered: reactor::register(Arc::new(descriptor), Interest::READABLE)?,
             stale: false,
             growth: Growth::default(),
+            short: Cell::new(false),
         })
     }
 
@@ -81,6 +85,14 @@ impl ReadEnd {
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.stale
+    }
+
+    pub(super) fn was_short(&self) -> bool {
+        self.short.get()
+    }
+
+    pub(super) fn set_short(&self, short: bool) {
+        self.short.set(short);
     }
 
     /// Reads into `buffer` without waiting.

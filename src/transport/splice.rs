@@ -44,7 +44,11 @@ pub fn splice(from: &ReadEnd, to: &WriteEnd, most: usize) -> Moved {
     let found = Cell::new(None);
     let destination = to.attempt(|output| {
         let source = from.attempt(|input| {
-            let moved = call(input, output, most, |from, to, most| pipe::splice(from, to, most));
+            // After less than was asked for there is a reason, most of the time, and to ask for it is cheaper than to try.
+            let known = from.was_short().then(|| obstacle(input, output)).flatten();
+            let moved =
+                known.unwrap_or_else(|| call(input, output, most, |from, to, most| pipe::splice(from, to, most)));
+            from.set_short(matches!(moved, Moved::Bytes(count) if count < most));
             found.set(Some(moved));
             if moved == Moved::Nothing {
                 Err(ErrorKind::WouldBlock.into())
@@ -99,18 +103,21 @@ fn refusal(error: &io::Error, input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> 
     match error.raw_os_error().map_or(Errno::EIO, Errno::from_raw) {
         Errno::EINTR => None,
         Errno::EPIPE => Some(Moved::NoReader),
-        Errno::EAGAIN => {
-            let (source, destination) = (poll::now(input), poll::now(output));
-            if !source.readable {
-                Some(if source.hung_up { Moved::End } else { Moved::Nothing })
-            } else if destination.no_reader {
-                Some(Moved::NoReader)
-            } else if !destination.writable {
-                Some(Moved::Full)
-            } else {
-                None
-            }
-        }
+        Errno::EAGAIN => obstacle(input, output),
         errno => Some(Moved::Refused(errno)),
+    }
+}
+
+/// Why nothing can be moved now; `None`: poll(2) knows of no reason.
+fn obstacle(input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> Option<Moved> {
+    let (source, destination) = poll::both(input, output);
+    if !source.readable {
+        Some(if source.hung_up { Moved::End } else { Moved::Nothing })
+    } else if destination.no_reader {
+        Some(Moved::NoReader)
+    } else if !destination.writable {
+        Some(Moved::Full)
+    } else {
+        None
     }
 }
