@@ -2,7 +2,7 @@
 //! BARRIER=1, after which the manager has it (sd_notify(3)). The journal says what everything means.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::future::Future;
 use std::io;
@@ -14,18 +14,21 @@ use tokio::io::Interest;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{Config, Name, PathChoice};
+use crate::model::{Config, Moment, Name, PathChoice};
 pub use crate::store::Passed;
 use crate::store::{Journal, Known, Left, Line, Request, Store};
-use crate::sys::{clock, notify, pipe, reactor};
+use crate::sys::{clock, notify, pipe, poll, reactor};
 
 /// How long the manager may take with a batch. Then the pipes are used all the same, and the next batches do not wait until
 /// it has answered one.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the daemon's end is held up by a manager that does not read.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
-/// Between two tries to tell a manager that does not read.
-const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+/// Between two tries to tell a manager that does not read. As short as it takes one to read the few messages for which there
+/// is room (net.unix.max_dgram_qlen): large stores are filled and emptied at that pace.
+const BETWEEN_TRIES: Duration = Duration::from_millis(2);
+/// Between two tries to tell what a manager that does not read has to hear in the end.
+const BETWEEN_REMINDERS: Duration = Duration::from_millis(500);
 
 /// The side of the store that talks to the manager.
 #[derive(Debug)]
@@ -35,11 +38,34 @@ pub struct Keeper {
     journal: Notes,
     /// In the store, or on their way: how many descriptors each is.
     live: HashMap<u64, usize>,
+    /// No number is given twice, not even that of one which the manager was never told of.
+    next: u64,
     /// Descriptors that the unit lets it keep, where that is known.
     most: Option<usize>,
     told_full: bool,
-    /// It has let a barrier wait for too long.
+    /// What it was not told, since it did not read, and has to be.
+    owed: Owed,
+    /// It has let something wait for too long.
     is_slow: bool,
+    /// By which it is known when it has answered what it let wait.
+    late: Option<OwnedFd>,
+}
+
+/// What a manager that did not read was not told. A deposit that it does not hear of is lost; but what it is never told to give
+/// up keeps a pipe open for ever, and without the journal nothing else is of use.
+#[derive(Debug, Default)]
+struct Owed {
+    journal: bool,
+    /// Names.
+    removals: VecDeque<String>,
+    /// When it is tried again.
+    due: Option<Moment>,
+}
+
+impl Owed {
+    fn is_empty(&self) -> bool {
+        !self.journal && self.removals.is_empty()
+    }
 }
 
 /// The journal, for what is to be written down before anybody is told that it is done.
@@ -74,7 +100,7 @@ impl Notes {
 }
 
 /// Somebody wants a copy of the journal's file, when all that came before is in it.
-pub type Asked = oneshot::Sender<io::Result<(OwnedFd, u64)>>;
+pub type Asked = oneshot::Sender<io::Result<Copy>>;
 
 /// What an upgrade hands over of it.
 #[derive(Debug)]
@@ -83,6 +109,8 @@ pub struct Copy {
     pub journal: OwnedFd,
     /// The number that the next deposit has.
     pub next: u64,
+    /// Names that the manager has to be told to give up, and was not.
+    pub owed: Vec<String>,
 }
 
 /// A store, where there is a manager that may keep something: NOTIFY_SOCKET is set, and FDSTORE is not 0 where it is set.
@@ -127,7 +155,9 @@ pub fn give_up_unclaimed(store: &Store, upgraded: bool) {
 /// The same store, in the life after an upgrade.
 pub fn go_on(copy: Copy, life: u64) -> Option<(Store, Keeper)> {
     let journal = Journal::go_on(File::from(copy.journal));
-    let (store, keeper) = opened(journal, Left::default(), copy.next)?;
+    let (store, mut keeper) = opened(journal, Left::default(), copy.next)?;
+    keeper.owed.removals = copy.owed.into();
+    keeper.remind();
     keeper.journal.append([Line::Life(life)]);
     Some((store, keeper))
 }
@@ -148,9 +178,12 @@ fn opened(journal: io::Result<Journal>, left: Left, next: u64) -> Option<(Store,
         requests,
         journal: Notes(Rc::new(RefCell::new(journal))),
         live,
+        next,
         most,
         told_full: false,
+        owed: Owed::default(),
         is_slow: false,
+        late: None,
     };
     Some((Store::new(asking, next, left), keeper))
 }
@@ -158,21 +191,47 @@ fn opened(journal: io::Result<Journal>, left: Left, next: u64) -> Option<(Store,
 impl Keeper {
     /// What the manager is told first waits in its socket.
     fn begin(&mut self, names: &[String]) {
-        let text = store_text(&self.journal.name());
-        let file = self.journal.file();
-        let mut sent = file.and_then(|file| notify::send(&self.socket, &text, &[file.as_fd()]));
-        for name in names {
-            sent = sent.and_then(|_| notify::send(&self.socket, &removal_text(name), &[]));
-        }
-        if let Err(error) = sent {
-            tracing::warn!("the service manager keeps no descriptors: {error}");
+        self.owed.journal = true;
+        self.owed.removals.extend(names.iter().cloned());
+        self.remind();
+    }
+
+    /// Tells the manager what it has not heard yet, as far as it has room.
+    fn remind(&mut self) {
+        self.owed.due = None;
+        loop {
+            let sent = if self.owed.journal {
+                let text = store_text(&self.journal.name());
+                let file = self.journal.file();
+                file.and_then(|file| notify::send(&self.socket, &text, &[file.as_fd()]))
+            } else if let Some(name) = self.owed.removals.front() {
+                notify::send(&self.socket, &removal_text(name), &[])
+            } else {
+                return;
+            };
+            match sent {
+                Ok(true) if self.owed.journal => self.owed.journal = false,
+                Ok(true) => drop(self.owed.removals.pop_front()),
+                Ok(false) => {
+                    self.owed.due = Some(clock::now() + BETWEEN_REMINDERS);
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!("the service manager keeps no descriptors: {error}");
+                    self.owed = Owed::default();
+                }
+            }
         }
     }
 
     /// Copies for the next life.
-    fn copy(&self) -> io::Result<(OwnedFd, u64)> {
-        let next = self.live.keys().max().map_or(1, |last| last + 1);
-        Ok((self.journal.file()?, next))
+    fn copy(&mut self) -> io::Result<Copy> {
+        self.remind();
+        Ok(Copy {
+            journal: self.journal.file()?,
+            next: self.next,
+            owed: self.owed.removals.iter().cloned().collect(),
+        })
     }
 
     /// For what is written down by others.
@@ -186,8 +245,16 @@ impl Keeper {
     pub async fn run(mut self, end: impl Future<Output = ()>, mut asked: mpsc::UnboundedReceiver<Asked>) {
         tokio::pin!(end);
         loop {
+            let due = self.owed.due;
+            let reminder = async {
+                match due {
+                    Some(due) => clock::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
+                () = reminder => self.remind(),
                 Some(first) = self.requests.recv() => self.serve(first).await,
                 Some(reply) = asked.recv() => {
                     // Who asked may have given up.
@@ -201,6 +268,7 @@ impl Keeper {
 
     /// Everything that has come until now.
     async fn serve(&mut self, first: Request) {
+        self.hear_late();
         let mut batch = Batch::default();
         batch.take(first);
         while let Ok(another) = self.requests.try_recv() {
@@ -217,17 +285,21 @@ impl Keeper {
         // In order: what is taken out and put in again under another number is the same to the manager.
         for change in batch.changes {
             match change {
-                // Put in and taken out before anybody has heard of it.
-                Change::Put(number, ..) if batch.gone.contains(&number) => {}
                 Change::Put(number, ends, stored) => {
-                    self.live.insert(number, ends.len());
+                    self.next = self.next.max(number + 1);
+                    // Put in and taken out before anybody has heard of it.
+                    if batch.gone.contains(&number) {
+                        continue;
+                    }
                     let borrowed: Vec<BorrowedFd<'_>> = ends.iter().map(OwnedFd::as_fd).collect();
-                    self.tell(&store_text(&format!("d{number}")), &borrowed).await;
+                    if self.tell(&store_text(&format!("d{number}")), &borrowed).await {
+                        self.live.insert(number, ends.len());
+                    }
                     waits.push(stored);
                 }
                 Change::Gone(number) => {
                     if self.live.remove(&number).is_some() {
-                        self.tell(&removal_text(&format!("d{number}")), &[]).await;
+                        self.remove(format!("d{number}")).await;
                     }
                 }
             }
@@ -261,7 +333,10 @@ impl Keeper {
             Ok(Some(renewed)) => renewed,
             Err(error) => return tracing::warn!("the journal of the descriptor store cannot be renewed: {error}"),
         };
-        self.tell(&store_text(&renewed.name()), &[renewed.file().as_fd()]).await;
+        // One that the manager does not get is of no use, and the old one is.
+        if !self.tell(&store_text(&renewed.name()), &[renewed.file().as_fd()]).await {
+            return;
+        }
         self.barrier().await;
         let renewed = renewed.caught_up(&self.journal.0.borrow());
         let renewed = match renewed {
@@ -269,13 +344,27 @@ impl Keeper {
             Err(error) => return tracing::warn!("the journal of the descriptor store cannot be renewed: {error}"),
         };
         let old = self.journal.0.replace(renewed);
-        self.tell(&removal_text(&old.name()), &[]).await;
+        self.owed.journal = false;
+        self.remove(old.name()).await;
+    }
+
+    /// Has it given up, now or as soon as the manager reads again.
+    async fn remove(&mut self, name: String) {
+        // In order: what is owed comes first.
+        if !self.owed.is_empty() || !self.tell(&removal_text(&name), &[]).await {
+            self.owed.removals.push_back(name);
+            self.owed.due.get_or_insert(clock::now() + BETWEEN_REMINDERS);
+        }
     }
 
     /// Waits until the manager has taken what it was told, or for too long.
     async fn barrier(&mut self) {
+        self.hear_late();
         let Ok((ours, theirs)) = pipe::pair() else { return };
-        self.tell("BARRIER=1", &[theirs.as_fd()]).await;
+        // One that is not told is answered by nobody.
+        if self.late.is_some() || !self.tell("BARRIER=1", &[theirs.as_fd()]).await {
+            return;
+        }
         drop(theirs);
         let Ok(ours) = reactor::register_own(ours, Interest::READABLE) else {
             return;
@@ -289,14 +378,22 @@ impl Keeper {
             );
         }
         self.is_slow = slow;
+        self.late = slow.then(|| ours.into_inner());
     }
 
-    /// Tells the manager something, as soon as it has room; one that does not read is given up after a while.
-    async fn tell(&mut self, text: &str, ends: &[BorrowedFd<'_>]) {
+    /// It may have answered since.
+    fn hear_late(&mut self) {
+        if self.late.take_if(|late| poll::now(late).hung_up).is_some() {
+            self.is_slow = false;
+        }
+    }
+
+    /// Tells the manager something, as soon as it has room; one that does not read is given up after a while: false.
+    async fn tell(&mut self, text: &str, ends: &[BorrowedFd<'_>]) -> bool {
         let patience = clock::now() + if self.is_slow { Duration::ZERO } else { PATIENCE };
         loop {
             match notify::send(&self.socket, text, ends) {
-                Ok(true) => return,
+                Ok(true) => return true,
                 Ok(false) if clock::now() < patience => {}
                 Ok(false) => {
                     if !std::mem::replace(&mut self.is_slow, true) {
@@ -304,9 +401,12 @@ impl Keeper {
                             "the service manager does not read what it is told: pipes will not outlive this daemon"
                         );
                     }
-                    return;
+                    return false;
                 }
-                Err(error) => return tracing::warn!("cannot tell the service manager what to keep: {error}"),
+                Err(error) => {
+                    tracing::warn!("cannot tell the service manager what to keep: {error}");
+                    return true;
+                }
             }
             clock::sleep_until(clock::now() + BETWEEN_TRIES).await;
         }
@@ -315,10 +415,12 @@ impl Keeper {
     /// The daemon ends in order: nothing is left for another life.
     async fn empty(&mut self) {
         self.is_slow = false;
-        let names: Vec<String> = self.live.drain().map(|(number, _)| format!("d{number}")).collect();
-        let journal = self.journal.name();
-        for name in names.iter().chain([&journal]) {
-            self.tell(&removal_text(name), &[]).await;
+        let owed = std::mem::take(&mut self.owed.removals);
+        let live = self.live.drain().map(|(number, _)| format!("d{number}"));
+        // Without the journal, what a manager that is too slow is not told of is of no use to another life.
+        let names: Vec<String> = [self.journal.name()].into_iter().chain(owed).chain(live).collect();
+        for name in names {
+            self.tell(&removal_text(&name), &[]).await;
         }
     }
 }

@@ -24,6 +24,9 @@ stories!(
     a_process_is_not_started_before_its_pipes_are_kept,
     a_barrier_that_never_comes_holds_up_for_a_moment,
     a_manager_that_never_reads,
+    what_a_busy_manager_has_not_heard_is_told_again,
+    a_journal_is_renewed_only_when_that_is_heard,
+    a_large_store_is_emptied_in_order,
     a_store_that_is_full,
     a_line_of_the_journal_that_is_cut,
     a_journal_that_is_garbage,
@@ -298,6 +301,71 @@ fn a_manager_that_never_reads() {
     ends.carry(b"and again");
     drop(ends);
     daemon.finish();
+}
+
+/// Else a consumer would never see its end, and a producer no EPIPE; and nobody would ever take it out.
+fn what_a_busy_manager_has_not_heard_is_told_again() {
+    let routes: String = (0..30)
+        .map(|i| format!("[route.r{i}]\nfrom = \"fifo:in{i}\"\nto = \"fifo:out{i}\"\n"))
+        .collect();
+    for upgraded in [false, true] {
+        let manager = Manager::new();
+        let daemon = manager.start("");
+        let before = settled(&manager);
+        daemon.reload(&routes);
+        manager.wait("all FIFOs", |manager| manager.names().len() >= before.len() + 60);
+        let mut reader = FifoReader::open(daemon.fifo("out29"));
+        manager.turn_deaf();
+        daemon.reload("");
+        daemon.wait_for_log("does not read what it is told");
+        if upgraded {
+            daemon.upgrade();
+        }
+        manager.listen();
+        assert_eq!(reader.read_to_end(), b"");
+        as_many_as(&manager, &before);
+        end(&manager, daemon);
+    }
+}
+
+/// Without one, nothing in the store is of any use.
+fn a_journal_is_renewed_only_when_that_is_heard() {
+    let manager = Manager::new();
+    let daemon = manager.start(
+        "[process.p]\ncommand = [\"true\"]\nrestart = \"always\"\nrestart-delay = \"1ms\"\nrestart-delay-max = \"1ms\"\n\
+         start-limit = { burst = 0, interval = \"10s\" }\n[route.a]\nto = \"null\"\n\
+         from = [\"process:p.stdout\", \"process:p.stderr\", \"process:p.fd3\", \"process:p.fd4\", \"process:p.fd5\"]\n",
+    );
+    manager.settle();
+    manager.turn_deaf();
+    let before = daemon.look("process.p").int("restarts");
+    daemon.wait_until("process.p", "restarted very often", |process| {
+        process.int("restarts") > before + 200
+    });
+    manager.listen();
+    daemon.reload("[route.b]\nfrom = \"fifo:in\"\nto = \"fifo:out\"\nstart-paused = true\npath = \"splice\"\n");
+    manager.settle();
+    FifoWriter::open(daemon.fifo("in")).write_all(b"kept");
+    let place = manager.kill_all(daemon);
+    let daemon = manager.restart_with(
+        place,
+        "[route.b]\nfrom = \"fifo:in\"\nto = \"fifo:out\"\nstart-paused = true\npath = \"splice\"\n",
+    );
+    let mut reader = FifoReader::open(daemon.fifo("out"));
+    daemon.changes("ResumeRoute", json!({ "name": "b" }));
+    assert_eq!(reader.read_exact(4), b"kept");
+    end(&manager, daemon);
+}
+
+/// As fast as the manager reads.
+fn a_large_store_is_emptied_in_order() {
+    let routes: String = (0..1000)
+        .map(|i| format!("[route.r{i}]\nfrom = \"fifo:in{i}\"\nto = \"fifo:out{i}\"\n"))
+        .collect();
+    let manager = Manager::new().max(4000);
+    let daemon = manager.start(&routes);
+    manager.wait("all FIFOs", |manager| manager.names().len() > 2000);
+    end(&manager, daemon);
 }
 
 /// FileDescriptorStoreMax= is reached: systemd says nothing, and drops the rest.

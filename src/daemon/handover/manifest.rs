@@ -56,6 +56,9 @@ pub struct Manifest {
     /// The journal of the descriptor store, and the number of the next deposit.
     #[serde(default)]
     pub kept: Option<(RawFd, u64)>,
+    /// Names that the service manager has to be told to give up, and was not.
+    #[serde(default)]
+    pub owed: Vec<String>,
     /// Who is to be answered.
     pub callers: Vec<SavedCaller>,
     /// What routes have told and nobody has heard.

@@ -125,7 +125,7 @@ async fn outline(daemon: &Rc<Daemon>, estate: &Estate) -> Result<std::fs::File, 
 }
 
 /// The store's, with everything in it, and the number of the next deposit.
-async fn journal(estate: &Estate) -> Result<Option<(OwnedFd, u64)>, String> {
+async fn journal(estate: &Estate) -> Result<Option<store::Copy>, String> {
     let Some(store) = &estate.store else { return Ok(None) };
     let (reply, copy) = oneshot::channel();
     // It ends with the daemon.
@@ -140,7 +140,7 @@ async fn journal(estate: &Estate) -> Result<Option<(OwnedFd, u64)>, String> {
 fn execute(
     daemon: &Rc<Daemon>,
     estate: &Estate,
-    frozen: (Frozen<'_>, Option<(OwnedFd, u64)>),
+    frozen: (Frozen<'_>, Option<store::Copy>),
     asked: &mut Vec<Request>,
     mut latest: impl FnMut() -> (Vec<Request>, bool),
 ) -> io::Result<Infallible> {
@@ -167,7 +167,7 @@ fn execute(
 fn draw_up<'d>(
     daemon: &Rc<Daemon>,
     estate: &Estate,
-    (mut frozen, kept): (Frozen<'d>, Option<(OwnedFd, u64)>),
+    (mut frozen, kept): (Frozen<'d>, Option<store::Copy>),
     asked: &mut [Request],
 ) -> io::Result<(Manifest, Luggage, Frozen<'d>)> {
     let (plant, mut luggage) = (daemon.plant(), Luggage::default());
@@ -205,7 +205,8 @@ fn draw_up<'d>(
         listener: luggage.descriptor(estate.listener.try_clone()?),
         made: estate.made.clone(),
         access: estate.access.clone(),
-        kept: kept.map(|(journal, next)| (luggage.descriptor(journal), next)),
+        owed: kept.as_ref().map(|copy| copy.owed.clone()).unwrap_or_default(),
+        kept: kept.map(|copy| (luggage.descriptor(copy.journal), copy.next)),
         callers,
         reports: daemon.unheard.borrow().iter().flatten().filter_map(saved).collect(),
         routes,

@@ -69,9 +69,10 @@ impl Inherited {
             let begun = from.bytes(caller.begun).map_err(wrong)?;
             callers.push(Caller { socket, begun });
         }
+        let owed = std::mem::take(&mut manifest.owed);
         let kept = manifest.kept.map(|(journal, next)| {
             let journal = from.descriptor(journal).map_err(wrong)?;
-            Ok::<_, String>(store::Copy { journal, next })
+            Ok::<_, String>(store::Copy { journal, next, owed })
         });
         let kept = kept.transpose()?;
         let routes = items(std::mem::take(&mut manifest.routes), &mut from);

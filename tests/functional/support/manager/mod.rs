@@ -123,6 +123,11 @@ impl Manager {
         self
     }
 
+    /// Reads nothing of what it is told from now on.
+    pub fn turn_deaf(&self) {
+        self.shared.is_deaf.store(true, Ordering::SeqCst);
+    }
+
     /// Reads what it is told from now on.
     pub fn listen(&self) {
         self.shared.is_deaf.store(false, Ordering::SeqCst);
