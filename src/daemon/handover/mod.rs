@@ -146,13 +146,14 @@ fn execute(
 ) -> io::Result<Infallible> {
     let (more, reload) = latest();
     asked.extend(more);
+    if reload {
+        // Whatever comes of the upgrade: nobody else knows of it any more.
+        raise(Signal::SIGHUP)?;
+    }
     let (manifest, luggage, _frozen) = draw_up(daemon, estate, frozen, asked)?;
     let file = manifest.write(&luggage)?;
     // What has come and was not heard, the next life hears: it stays pending over the execve(2).
-    let mut again = estate.unheard.now();
-    if reload {
-        again.push(nix::libc::SIGHUP);
-    }
+    let again = estate.unheard.now();
     for signal in again.into_iter().filter_map(|number| Signal::try_from(number).ok()) {
         raise(signal)?;
     }
