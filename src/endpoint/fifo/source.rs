@@ -234,8 +234,7 @@ impl Source for FifoSource {
 
     fn give_back(&mut self, end: Option<ReadEnd>) -> Vec<GivenBack> {
         let at_end = match std::mem::replace(&mut self.state, State::Over) {
-            State::AtEnd(end) => Some(end),
-            State::Keeping(end) => Some(end),
+            State::AtEnd(end) | State::Keeping(end) => Some(end),
             State::Unopened | State::Lent | State::Over => None,
         };
         if let Some(end) = end.or(at_end) {

@@ -20,6 +20,8 @@ use crate::sys::pipe;
 use crate::sys::shared::{Page, SLOTS};
 
 const PENDING: usize = 0;
+/// For so many pipes a page has room.
+const PLACES: usize = (SLOTS - 1) / 2;
 
 fn number_of(lane: usize) -> usize {
     1 + 2 * lane
@@ -27,6 +29,12 @@ fn number_of(lane: usize) -> usize {
 
 fn ahead_of(lane: usize) -> usize {
     2 + 2 * lane
+}
+
+/// A staging pipe of a dead life, and its place in the page.
+struct Found {
+    staging: Staging,
+    place: usize,
 }
 
 /// By which the staging pipes of a route are kept.
@@ -105,54 +113,90 @@ impl Keeping {
     /// What a dead life has left in the staging pipes, for each lane.
     pub(super) fn claim(&mut self) -> Vec<Option<Staging>> {
         self.claim_page();
-        let pending = self.get(PENDING);
-        let mut found: Vec<Option<Staging>> = (0..self.lanes.len()).map(|_| None).collect();
-        let mut last = None;
+        let mut found = self.find();
+        self.settle(&mut found);
+        let places: Vec<Option<usize>> = found
+            .iter()
+            .map(|found| found.as_ref().map(|found| found.place))
+            .collect();
+        self.put_in_place(&places);
+        let some = |found: Found| (found.staging.bytes > 0).then_some(found.staging);
+        found.into_iter().map(|found| found.and_then(some)).collect()
+    }
+
+    /// The pipes, by lane, and where in the page each is.
+    fn find(&self) -> Vec<Option<Found>> {
+        let mut found: Vec<Option<Found>> = (0..self.lanes.len()).map(|_| None).collect();
         for (i, name) in self.lanes.iter().enumerate() {
             for claimed in self.store.claim(&Meaning::Lane(self.route.clone(), name.clone())) {
-                let Some(lane) = self.lane_of(claimed.deposit.number()) else {
+                let Some(place) = self.lane_of(claimed.deposit.number()) else {
                     continue;
                 };
                 let Some(mut staging) = Staging::claimed(claimed) else {
                     continue;
                 };
                 let there = pipe::unread(&staging.read);
-                let ahead = self.get(ahead_of(lane)).min(there);
-                (staging.bytes, staging.ahead) = (there - ahead, ahead);
-                if Some(lane) == usize::try_from(pending).ok().and_then(|pending| pending.checked_sub(1)) {
-                    last = Some(there);
-                }
-                found[i] = Some(staging);
+                staging.ahead = self.get(ahead_of(place)).min(there);
+                staging.bytes = there - staging.ahead;
+                found[i] = Some(Found { staging, place });
             }
         }
-        if pending > 0 {
-            // Its pipe was empty: with bytes in it the round is over, and each has as many as that. Without, the source has
-            // everything still.
-            let count = last.unwrap_or(0);
-            for staging in found.iter_mut().flatten() {
-                let there = staging.bytes + staging.ahead;
-                staging.bytes = there.min(count);
-                staging.ahead = there - staging.bytes;
-            }
-        }
-        for lane in 0..(SLOTS - 1) / 2 {
-            self.set(number_of(lane), 0);
-        }
-        for (i, staging) in found.iter_mut().enumerate() {
-            if staging.as_ref().is_some_and(|staging| staging.bytes == 0) {
-                *staging = None;
-            }
-            if let Some(staging) = staging {
-                self.set(ahead_of(i), staging.ahead);
-                self.set(number_of(i), staging.kept.number().unwrap_or(0));
-            }
-        }
-        self.set(PENDING, 0);
         found
     }
 
+    /// Ends the pending round, if there is one. While it is noted, what is ahead is not looked at: killed in here, the next
+    /// life does the same.
+    fn settle(&self, found: &mut [Option<Found>]) {
+        let Some(last) = usize::try_from(self.get(PENDING))
+            .ok()
+            .and_then(|pending| pending.checked_sub(1))
+        else {
+            return;
+        };
+        // Its pipe was empty: with bytes in it the round is over, and each has as many as that. Without, the source has
+        // everything still.
+        let count = found.iter().flatten().find(|found| found.place == last);
+        let count = count.map_or(0, |found| found.staging.bytes + found.staging.ahead);
+        for Found { staging, place } in found.iter_mut().flatten() {
+            let there = staging.bytes + staging.ahead;
+            staging.bytes = there.min(count);
+            staging.ahead = there - staging.bytes;
+            self.set(ahead_of(*place), staging.ahead);
+        }
+        self.set(PENDING, 0);
+    }
+
+    /// Each lane at its own place in the page, and nothing else in it; by way of the places that no lane has, so that there
+    /// is no moment in which one is nowhere. `places`: where each is now.
+    fn put_in_place(&self, places: &[Option<usize>]) {
+        let mut spare = (0..PLACES)
+            .rev()
+            .filter(|place| *place >= places.len() && !places.contains(&Some(*place)));
+        let moved = places
+            .iter()
+            .enumerate()
+            .filter_map(|(i, place)| place.filter(|place| *place != i).map(|p| (i, p)));
+        let moved: Vec<(usize, usize)> = moved.map(|(i, place)| (i, self.copy(place, spare.next()))).collect();
+        for (i, place) in moved {
+            self.copy(place, Some(i));
+        }
+        for place in (0..PLACES).filter(|place| places.get(*place).is_none_or(Option::is_none)) {
+            self.set(number_of(place), 0);
+        }
+    }
+
+    /// What is said of a pipe, at another place, too. Where it is said then.
+    fn copy(&self, from: usize, to: Option<usize>) -> usize {
+        let Some(to) = to else { return from };
+        let (number, ahead) = (self.get(number_of(from)), self.get(ahead_of(from)));
+        self.set(number_of(to), 0);
+        self.set(ahead_of(to), ahead);
+        self.set(number_of(to), number);
+        to
+    }
+
     fn lane_of(&self, number: u64) -> Option<usize> {
-        (0..(SLOTS - 1) / 2).find(|lane| self.get(number_of(*lane)) == number)
+        (0..PLACES).find(|lane| self.get(number_of(*lane)) == number)
     }
 
     /// A new staging pipe, empty.

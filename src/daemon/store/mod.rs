@@ -1,20 +1,24 @@
 //! Talks to the service manager for the descriptor store: what came in together goes there together, followed by one
 //! BARRIER=1, after which the manager has it (sd_notify(3)). The journal says what everything means.
 
-use std::cell::RefCell;
-use std::collections::{HashMap, HashSet, VecDeque};
+mod batch;
+mod keeping;
+mod notes;
+
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 
-use crate::model::{Config, Moment, Name, PathChoice};
+use self::batch::{Batch, Change};
+pub use self::keeping::{give_up_unclaimed, keep, tell_risk};
+pub use self::notes::Notes;
+use crate::model::Moment;
 pub use crate::store::Passed;
 use crate::store::{Journal, Known, Left, Line, Request, Store};
 use crate::sys::{clock, notify, pipe, poll, reactor};
@@ -68,37 +72,6 @@ impl Owed {
     }
 }
 
-/// The journal, for what is to be written down before anybody is told that it is done.
-#[derive(Clone, Debug)]
-pub struct Notes(Rc<RefCell<Journal>>);
-
-impl Notes {
-    /// An operator has paused a route, or lets it run.
-    pub fn operator(&self, route: &Name, paused: bool) {
-        self.append([Line::Operator(route.to_string(), paused)]);
-    }
-
-    /// A config was applied.
-    pub fn generation(&self, generation: u64) {
-        self.append([Line::Generation(generation)]);
-    }
-
-    fn append(&self, lines: impl IntoIterator<Item = Line>) {
-        if let Err(error) = self.0.borrow_mut().append(lines) {
-            tracing::warn!("the journal of the descriptor store cannot be written: {error}");
-        }
-    }
-
-    fn name(&self) -> String {
-        self.0.borrow().name()
-    }
-
-    /// A copy of its file.
-    fn file(&self) -> io::Result<OwnedFd> {
-        self.0.borrow().file().as_fd().try_clone_to_owned()
-    }
-}
-
 /// Somebody wants a copy of the journal's file, when all that came before is in it.
 pub type Asked = oneshot::Sender<io::Result<Copy>>;
 
@@ -121,35 +94,6 @@ pub fn open(passed: Passed, life: u64) -> Option<(Store, Keeper)> {
     let (store, mut keeper) = opened(journal, left, known.as_ref().map_or(1, Known::next_number))?;
     keeper.begin(&unknown);
     Some((store, keeper))
-}
-
-/// A life was killed, and what it had in its own memory is gone.
-pub fn tell_risk(life: u64, config: &Config) {
-    let at_risk = config.routes.iter().filter(|route| route.path != PathChoice::Splice);
-    let names: Vec<&str> = at_risk.map(|route| route.name.as_str()).collect();
-    if names.is_empty() {
-        tracing::warn!(
-            "life {life}: the last one was killed; it had read nothing into its own memory, since every route has path = \"splice\""
-        );
-    } else {
-        tracing::warn!(
-            "life {life}: the last one was killed; what it had in its own memory, of what it had read and not written, is lost: of the \
-             routes {}",
-            names.join(", ")
-        );
-    }
-}
-
-/// What a dead life has left, and nothing in the config wants; after an upgrade: what was handed over to nobody.
-pub fn give_up_unclaimed(store: &Store, upgraded: bool) {
-    if upgraded {
-        return store.keep_only_what_is_known();
-    }
-    for (meaning, unread, _deposit) in store.unclaimed() {
-        tracing::warn!(
-            "closed: {meaning}, which the last life has left, with {unread} bytes in it: it belongs to nothing in the config"
-        );
-    }
 }
 
 /// The same store, in the life after an upgrade.
@@ -176,7 +120,7 @@ fn opened(journal: io::Result<Journal>, left: Left, next: u64) -> Option<(Store,
     let keeper = Keeper {
         socket,
         requests,
-        journal: Notes(Rc::new(RefCell::new(journal))),
+        journal: Notes::new(journal),
         live,
         next,
         most,
@@ -425,47 +369,6 @@ impl Keeper {
     }
 }
 
-/// What outlives the daemon, and by what the end of that is told.
-#[derive(Debug)]
-pub struct Keeping {
-    /// The way to it.
-    pub store: Store,
-    /// What is written down beside.
-    pub notes: Notes,
-    /// By which an upgrade asks for the journal.
-    pub asking: mpsc::UnboundedSender<Asked>,
-    end: CancellationToken,
-    keeper: tokio::task::JoinHandle<()>,
-}
-
-/// The descriptor store, where there is one.
-pub fn keep(kept: Option<Copy>, left: Passed, life: u64) -> Option<Keeping> {
-    let (store, keeper) = match kept {
-        Some(copy) => go_on(copy, life)?,
-        None => open(left, life)?,
-    };
-    let (asking, asked) = mpsc::unbounded_channel();
-    let end = CancellationToken::new();
-    let ended = end.clone().cancelled_owned();
-    let notes = keeper.notes();
-    let keeper = tokio::task::spawn_local(keeper.run(ended, asked));
-    Some(Keeping {
-        store,
-        notes,
-        asking,
-        end,
-        keeper,
-    })
-}
-
-impl Keeping {
-    /// Takes everything out: the daemon ends in order.
-    pub async fn end(self) {
-        self.end.cancel();
-        let _ = self.keeper.await;
-    }
-}
-
 /// With FDPOLL=0, since the manager would drop a pipe that is hung up, with what stands in it.
 fn store_text(name: &str) -> String {
     format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0\n")
@@ -473,43 +376,4 @@ fn store_text(name: &str) -> String {
 
 fn removal_text(name: &str) -> String {
     format!("FDSTOREREMOVE=1\nFDNAME={name}\n")
-}
-
-/// What the manager is told.
-enum Change {
-    Put(u64, Vec<OwnedFd>, oneshot::Sender<()>),
-    Gone(u64),
-}
-
-/// Requests that came together.
-#[derive(Default)]
-struct Batch {
-    lines: Vec<Line>,
-    changes: Vec<Change>,
-    gone: HashSet<u64>,
-    only: Option<(u64, HashSet<u64>)>,
-}
-
-impl Batch {
-    fn remove(&mut self, number: u64) {
-        self.lines.push(Line::Gone(number));
-        self.changes.push(Change::Gone(number));
-        self.gone.insert(number);
-    }
-
-    fn take(&mut self, request: Request) {
-        match request {
-            Request::Put {
-                number,
-                meaning,
-                ends,
-                stored,
-            } => {
-                self.lines.push(Line::Put(number, meaning));
-                self.changes.push(Change::Put(number, ends, stored));
-            }
-            Request::Remove(number) => self.remove(number),
-            Request::Only { below, known } => self.only = Some((below, known)),
-        }
-    }
 }
