@@ -58,9 +58,11 @@ impl Control {
         let route = self.route(name)?;
         let (reply, answer) = oneshot::channel();
         route.send(command(reply));
-        answer
-            .await
-            .map_err(|_| Error::Failed(format!("route {name} has ended: the daemon is stopping")))
+        answer.await.map_err(|_| {
+            Error::Failed(format!(
+                "route {name} is not there any more: a reload has just closed it, or the daemon stops"
+            ))
+        })
     }
 
     /// Tells each of the processes; whether anything changed.

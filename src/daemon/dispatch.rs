@@ -10,7 +10,7 @@ use crate::endpoint::{
     self, Side,
     ends::{GivenBack, Lent},
 };
-use crate::model::{EndpointSpec, ProcessId, ProcessState, RouteState};
+use crate::model::{EndpointSpec, ProcessId, ProcessState, RouteState, Stream};
 use crate::relay::{Command, DestinationCommand, Report, RouteHandle, SourceCommand};
 use crate::supervise::{self, Notice};
 
@@ -28,21 +28,13 @@ impl Daemon {
                 end,
                 deposit,
             } => {
-                let (plant, lent) = (self.plant(), Lent { life, end, deposit });
-                let output = plant.wiring.outputs(&process).find(|(output, _)| *output == stream);
-                let input = plant.wiring.inputs(&process).find(|(input, _)| *input == stream);
-                match (output, input) {
-                    (Some((_, end)), _) => plant.tell_source(end, SourceCommand::Lend(lent)),
-                    (None, Some((_, end))) => plant.tell_destination(end, DestinationCommand::Lend(lent)),
-                    // Its route comes with the reload that is under way.
-                    (None, None) if self.is_reloading.get() => {
-                        let exited = None;
-                        self.shelf
-                            .borrow_mut()
-                            .put(&process, stream, GivenBack { lent, exited });
-                    }
-                    // Not lent to anybody: the end is dropped.
-                    (None, None) => {}
+                // Its route comes with the reload that is under way. Without one the end is dropped: it is lent to nobody.
+                let unheard = self.plant().lend(&process, stream, Lent { life, end, deposit });
+                if let Some(lent) = unheard.filter(|_| self.is_reloading.get()) {
+                    let exited = None;
+                    self.shelf
+                        .borrow_mut()
+                        .put(&process, stream, GivenBack { lent, exited });
                 }
             }
             Notice::Exited {
@@ -52,7 +44,9 @@ impl Daemon {
                 output_deadline: deadline,
             } => {
                 let plant = self.plant();
-                self.shelf.borrow_mut().exited(&process, life, pid, deadline);
+                if self.is_reloading.get() {
+                    self.shelf.borrow_mut().exited(&process, life, pid, deadline);
+                }
                 for (_, end) in plant.wiring.outputs(&process) {
                     plant.tell_source(end, SourceCommand::Exited { life, pid, deadline });
                     plant.tell_source(end, SourceCommand::Down(false));
@@ -74,7 +68,7 @@ impl Daemon {
     }
 
     /// A failed process may be started by hand, so its streams wait; unless nobody is going to.
-    fn process_ended(&self, process: &ProcessId, finished: bool, unread: &[(crate::model::Stream, u64)]) {
+    fn process_ended(&self, process: &ProcessId, finished: bool, unread: &[(Stream, u64)]) {
         let for_good = finished || self.exit_when_done || self.stopping.borrow().is_some();
         let plant = self.plant();
         for (_, end) in plant.wiring.outputs(process) {
@@ -266,6 +260,29 @@ pub(super) fn is_closed(route: &RouteHandle) -> bool {
 }
 
 impl Plant {
+    /// To the route of the stream; given back where there is none, or where a reload has closed it just now.
+    fn lend(&self, process: &ProcessId, stream: Stream, lent: Lent) -> Option<Lent> {
+        let output = self.wiring.outputs(process).find(|(output, _)| *output == stream);
+        let input = self.wiring.inputs(process).find(|(input, _)| *input == stream);
+        let (end, command) = match (output, input) {
+            (Some((_, end)), _) => (
+                end,
+                Command::Source(Arc::clone(&end.endpoint), SourceCommand::Lend(lent)),
+            ),
+            (None, Some((_, end))) => (
+                end,
+                Command::Destination(Arc::clone(&end.endpoint), DestinationCommand::Lend(lent)),
+            ),
+            (None, None) => return Some(lent),
+        };
+        match self.routes[end.route].offer(command)? {
+            Command::Source(_, SourceCommand::Lend(lent)) | Command::Destination(_, DestinationCommand::Lend(lent)) => {
+                Some(lent)
+            }
+            _ => None,
+        }
+    }
+
     /// Tells the route of a process's output something about it.
     fn tell_source(&self, end: &End, command: SourceCommand) {
         self.routes[end.route].send(Command::Source(Arc::clone(&end.endpoint), command));

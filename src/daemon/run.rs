@@ -252,7 +252,10 @@ fn answer(
 
 async fn done(daemon: &Daemon) {
     if daemon.exit_when_done {
-        daemon.wait_until(|| daemon.is_done()).await;
+        // What comes with a reload is not done yet.
+        daemon
+            .wait_until(|| !daemon.is_reloading.get() && daemon.is_done())
+            .await;
     } else {
         std::future::pending::<()>().await;
     }

@@ -128,6 +128,12 @@ impl Framer {
         framed
     }
 
+    /// So many bytes of a begun record, of which somebody else has read them, are held. However long: another source may have
+    /// begun one, too.
+    pub fn hold(&mut self, begun: usize) {
+        self.partial += begun as u64;
+    }
+
     /// Whether what is held is the beginning of a long record, and goes on now: as `Framed::PART`, and it counts as oversized.
     pub fn overdue(&mut self) -> bool {
         let overdue = !self.long && self.partial > self.max;

@@ -305,6 +305,19 @@ impl Ledger {
         ended + u64::from(open)
     }
 
+    /// All of it, for whoever goes on with it; nothing is left.
+    #[must_use]
+    pub fn take(&mut self) -> Ledger {
+        let fresh = Ledger::new(self.chunks);
+        std::mem::replace(self, fresh)
+    }
+
+    /// How many records end in the queue and have lost nothing.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.entries.iter().filter(|entry| entry.end == End::Whole).count() as u64
+    }
+
     /// Takes out all that was not begun; the rest is lost.
     pub fn hand_over(&mut self) -> Handed {
         let begun = self.begun_bytes();

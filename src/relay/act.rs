@@ -1,5 +1,6 @@
 //! Does what the route's machine says, and tells of it.
 
+use super::backlog::Owed;
 use super::message::Report;
 use super::route::RelayedRoute;
 use crate::decide::pauses::Told;
@@ -69,8 +70,12 @@ impl RelayedRoute {
     }
 
     fn end_destination(&mut self, i: usize, cause: CloseCause) {
+        let goes_on = self.destinations[i].goes_on_after(&cause);
         if self.spec.distribution == Distribution::Balance {
-            self.hand_over(i);
+            self.hand_over(i, goes_on);
+        }
+        if goes_on && self.destinations[i].teed > 0 {
+            self.unstage(i);
         }
         if let Some(dropped) = self.destinations[i].dropping.end() {
             self.tell_dropping_ended(i, dropped);
@@ -81,6 +86,10 @@ impl RelayedRoute {
         let accepted = self.accepted;
         let destination = &mut self.destinations[i];
         destination.end(cause.clone(), accepted);
+        if self.spec.distribution == Distribution::Balance {
+            // The next route accounts for it.
+            self.retired += destination.owed.as_ref().map_or(0, Owed::bytes);
+        }
         let dropped_bytes = destination.dropped_in_this_life();
         let unread_bytes = destination.unread.filter(|unread| *unread > 0);
         let subject = Subject::Endpoint(self.spec.name.clone(), destination.name.clone());

@@ -51,6 +51,24 @@ pub(super) struct SavedBacklog {
     behind: Vec<(Blob, bool)>,
 }
 
+/// What a destination has still to get when it goes on in another route.
+#[derive(Debug)]
+pub(super) struct Owed {
+    queue: Queue,
+    ledger: Option<Ledger>,
+}
+
+impl Owed {
+    pub fn bytes(&self) -> u64 {
+        self.queue.bytes()
+    }
+
+    /// Those that are counted when they have left.
+    pub fn records(&self) -> u64 {
+        self.ledger.as_ref().map_or(0, Ledger::records)
+    }
+}
+
 /// What became of a batch that could not be written at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Kept {
@@ -265,6 +283,35 @@ impl Backlog {
         Dropped {
             bytes: self.queue.clear() + bytes,
             records: self.ledger.as_mut().map_or(0, Ledger::clear) + records,
+        }
+    }
+
+    /// Takes out all that is still to be written, for the next route of this destination. No record of it comes in parts
+    /// any more: what there is of one is all that comes.
+    pub fn take(&mut self) -> Owed {
+        if self.ledger.as_ref().is_some_and(|ledger| !ledger.has_ended()) {
+            self.end_newest();
+        }
+        self.release();
+        Owed {
+            queue: std::mem::take(&mut self.queue),
+            ledger: self.ledger.as_mut().map(Ledger::take),
+        }
+    }
+
+    /// What another route has still owed comes before everything else; nothing is queued yet. The ledger is only of use
+    /// where that route had records, as this has, or neither has.
+    pub fn go_on_with(&mut self, owed: Owed, of_the_same: bool) {
+        self.queue = owed.queue;
+        if let Some(ledger) = &mut self.ledger {
+            match owed.ledger.filter(|_| of_the_same) {
+                Some(owed) => *ledger = owed,
+                None => {
+                    if let Ok(len @ 1..) = usize::try_from(self.queue.bytes()) {
+                        ledger.push_begun(Unit { len, last: true });
+                    }
+                }
+            }
         }
     }
 

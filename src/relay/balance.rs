@@ -159,14 +159,14 @@ impl RelayedRoute {
         }
     }
 
-    /// A destination has ended: what it had not begun goes to the others.
-    pub(super) fn hand_over(&mut self, from: usize) {
+    /// A destination has ended: what it had not begun goes to the others, unless that goes on with it in another route.
+    pub(super) fn hand_over(&mut self, from: usize, goes_on: bool) {
         let to_others = (0..self.destinations.len()).any(|to| !self.machine.destination(to).has_ended());
         let tied = self.sources.iter().position(|source| source.tie == Some(Tie::To(from)));
         if let Some(i) = tied {
             self.sources[i].tie = Some(Tie::Lost(from));
         }
-        if !to_others {
+        if !to_others || goes_on {
             return;
         }
         let (handed, lost) = self.destinations[from].backlog.hand_over();

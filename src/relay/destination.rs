@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::backlog::{Backlog, Batch, Kept};
+use super::backlog::{Backlog, Batch, Kept, Owed};
 use crate::decide::dropping::{Dropped, Dropping};
 use crate::decide::watermark::Watermark;
 use crate::endpoint::ends::{self, GivenBack, Reached};
@@ -44,6 +44,8 @@ pub(super) struct Destination {
     pub close_cause: Option<CloseCause>,
     /// It leaves the route; with `Some`, its end is given back and not closed.
     pub leaves: Option<Leaves>,
+    /// What it has still to get in the next route.
+    pub owed: Option<Owed>,
     /// In words, for the terminal event.
     pub failure: Option<String>,
 }
@@ -96,6 +98,7 @@ impl Destination {
             opening_told: None,
             close_cause: None,
             leaves: None,
+            owed: None,
             failure: None,
         }
     }
@@ -239,8 +242,7 @@ impl Destination {
 
     /// Nothing is left to be written, nor in a pipe that nobody reads.
     pub fn is_flushed(&self) -> bool {
-        let goes_on = matches!(self.leaves, Some(Leaves::GivenBack(_)));
-        self.queued() == 0 && (self.end.is_some() || goes_on || self.kind.unread() == 0)
+        self.queued() == 0 && (self.end.is_some() || self.kind.unread() == 0)
     }
 
     /// Dropped since it was opened last after an end.
@@ -248,8 +250,30 @@ impl Destination {
         self.dropped.bytes - self.dropped_before
     }
 
+    /// Whether another route has it next, with what is queued.
+    pub fn goes_on(&self) -> bool {
+        matches!(self.leaves, Some(Leaves::GivenBack(_)))
+    }
+
+    /// Whether that is so when it ends like this.
+    pub fn goes_on_after(&self, cause: &CloseCause) -> bool {
+        let in_order = match cause {
+            CloseCause::Drained | CloseCause::DrainTimeout => true,
+            // The reader of a FIFO has left just now; another may come.
+            CloseCause::PeerGone => self.stream.is_none(),
+            CloseCause::Eof | CloseCause::Aborted | CloseCause::IoError(_) => false,
+        };
+        in_order && self.goes_on()
+    }
+
     /// It is over: what is queued is dropped and counted, and its end closed.
     pub fn end(&mut self, cause: CloseCause, accepted: u64) {
+        let goes_on = self.goes_on_after(&cause);
+        if goes_on {
+            let owed = self.backlog.take();
+            self.upto = Some(self.upto.unwrap_or(accepted) - owed.bytes());
+            self.owed = Some(owed);
+        }
         if self.queued() > 0 {
             self.kind.abort();
         }
@@ -261,14 +285,8 @@ impl Destination {
         self.records = delivered.records;
         self.drop_more(dropped);
         let end = self.end.take();
-        let in_order = match cause {
-            CloseCause::Drained | CloseCause::DrainTimeout => true,
-            // The reader of a FIFO has left just now; another may come.
-            CloseCause::PeerGone => self.stream.is_none(),
-            CloseCause::Eof | CloseCause::Aborted | CloseCause::IoError(_) => false,
-        };
         match &mut self.leaves {
-            Some(Leaves::GivenBack(given_back)) if in_order => *given_back = self.kind.give_back(end),
+            Some(Leaves::GivenBack(given_back)) if goes_on => *given_back = self.kind.give_back(end),
             _ => self.unread = Some(self.unread.unwrap_or(0) + self.kind.close(end)),
         }
         self.upto.get_or_insert(accepted);

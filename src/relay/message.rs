@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::backlog::Owed;
 use crate::endpoint::ends::{GivenBack, Lent, Reopened};
-use crate::model::{CloseCause, Event, Moment, Name, ProcessId, RouteSpec, Stream};
+use crate::model::{CloseCause, Event, Framing, Moment, Name, ProcessId, RouteSpec, Stream};
 use crate::sys::parcel::Packed;
 
 /// Events that a relay thread may be ahead of the control plane.
@@ -33,9 +34,10 @@ pub enum Command {
     Destination(Arc<str>, DestinationCommand),
     /// Other settings of the same endpoints.
     Retune(Arc<RouteSpec>),
-    /// Endpoints that are new in it join now, with what was begun of them, and those that are missing in it are drained and
-    /// leave.
-    Rewire(Arc<RouteSpec>, Leave, Begun),
+    /// Endpoints that are new in it join now, with what they bring, and those that are missing in it are drained and leave.
+    Rewire(Arc<RouteSpec>, Leave, Brought),
+    /// A reload is about to rewire or close it, or (false) is over: what would be its end is none.
+    Changing(bool),
     /// It is drained, and then it ends.
     Close(Leave),
     /// It comes to rest, and is answered with what the next life needs to go on with it (`RelayThread::restore`). What was
@@ -50,17 +52,30 @@ pub enum Command {
     Stop,
 }
 
-/// What another route has read of the record that a source, as it is shown, is in the middle of.
-pub type Begun = HashMap<Arc<str>, Vec<u8>>;
+/// What endpoints, as they are shown, bring along from the routes where they were until now.
+#[derive(Debug, Default)]
+pub struct Brought {
+    /// What was read of a record that a source is in the middle of.
+    pub begun: HashMap<Arc<str>, Vec<u8>>,
+    /// What a destination has still to get.
+    pub queued: HashMap<Arc<str>, Queued>,
+}
+
+/// What was accepted for a destination and is not written yet.
+#[derive(Debug)]
+pub struct Queued {
+    pub(super) owed: Owed,
+    pub(super) framing: Framing,
+}
 
 /// How endpoints leave a route.
 #[derive(Debug)]
 pub struct Leave {
     /// What is not delivered by then is dropped and counted.
     pub deadline: Moment,
-    /// The endpoints, as they are shown, that another route has next: their ends go on, and what was begun of a record with
-    /// them. Of such a source no more is read but the rest of a record that has been handed on in parts; of the others, what
-    /// stands in them.
+    /// The endpoints, as they are shown, that another route has next: their ends go on, and what was begun of a record, or is
+    /// queued, with them. Of such a source no more is read but the rest of a record that has been handed on in parts; of the
+    /// others, what stands in them.
     pub go_on: HashSet<Arc<str>>,
     /// Told when they have left, with what is given back.
     pub reply: oneshot::Sender<Vec<Left>>,
@@ -80,6 +95,8 @@ pub enum Left {
     },
     /// Of a source: what was read of a record that is not at its end yet.
     Begun(Arc<str>, Vec<u8>),
+    /// Of a destination: what is not written yet.
+    Queued(Arc<str>, Queued),
 }
 
 /// What a route is told of a process's output.

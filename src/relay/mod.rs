@@ -27,6 +27,7 @@ mod wait;
 pub use cell::{RouteCell, Turn};
 pub use handover::check_packed;
 pub use message::{
-    Begun, Command, DestinationCommand, Leave, Left, Notices, Reopening, Report, Reports, SourceCommand, reports,
+    Brought, Command, DestinationCommand, Leave, Left, Notices, Queued, Reopening, Report, Reports, SourceCommand,
+    reports,
 };
 pub use thread::{RelayThread, RouteHandle};

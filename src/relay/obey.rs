@@ -46,6 +46,7 @@ impl RelayedRoute {
             },
             Command::Retune(spec) => self.retune(spec),
             Command::Rewire(spec, leave, begun) => self.begin_rewiring(spec, leave, begun),
+            Command::Changing(changing) => drop(self.tell(&Event::Changing(changing))),
             Command::Close(leave) => self.begin_closing(leave),
             Command::Freeze { reply, thaw } => self.freezing = Some(Freeze { reply, thaw }),
             Command::Stop => self.stop = true,
@@ -53,9 +54,14 @@ impl RelayedRoute {
     }
 
     fn obey_of_source(&mut self, i: usize, command: SourceCommand) {
+        let begins_again = self.is_closing() && self.machine.source(i).has_ended();
         let source = &mut self.sources[i];
         match command {
             SourceCommand::Lend(lent) => {
+                if begins_again {
+                    // For the next route: a process that had finished was started by hand.
+                    source.kind.revive();
+                }
                 source.put_away_what_is_empty();
                 source.kind.lend(lent);
             }

@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
+use memchr::memchr;
+
 use super::cell::{fresh_destination, fresh_source};
 use super::destination::{Destination, Leaves};
-use super::message::{Begun, Command, Leave, Left};
+use super::message::{Brought, Command, Leave, Left, Queued};
 use super::retune::rule;
 use super::route::RelayedRoute;
 use super::source::{Source, Tie};
@@ -36,7 +38,7 @@ pub(super) enum Rewiring {
 pub(super) struct Waiting {
     spec: Arc<RouteSpec>,
     leave: Leave,
-    begun: Begun,
+    brought: Brought,
     /// About endpoints that join.
     put_off: Vec<Command>,
 }
@@ -85,11 +87,11 @@ impl RelayedRoute {
         matches!(self.rewiring, Rewiring::Closing(_))
     }
 
-    pub(super) fn begin_rewiring(&mut self, spec: Arc<RouteSpec>, leave: Leave, begun: Begun) {
+    pub(super) fn begin_rewiring(&mut self, spec: Arc<RouteSpec>, leave: Leave, brought: Brought) {
         self.rewiring = Rewiring::Waits(Box::new(Waiting {
             spec,
             leave,
-            begun,
+            brought,
             put_off: Vec::new(),
         }));
         self.go_on_rewiring();
@@ -102,12 +104,26 @@ impl RelayedRoute {
         }
     }
 
-    /// What another route has read of records that the sources of this one are in the middle of.
-    pub(super) fn begin_with(&mut self, mut begun: Begun) {
+    /// What another route has still owed to the destinations of this one, and then what it has read of records that the
+    /// sources are in the middle of.
+    pub(super) fn begin_with(&mut self, brought: Brought) {
+        let Brought { mut begun, mut queued } = brought;
+        for i in 0..self.destinations.len() {
+            if let Some(queued) = queued.remove(&self.destinations[i].name) {
+                self.go_on_with(i, queued);
+            }
+        }
         for i in 0..self.sources.len() {
             if let Some(bytes) = begun.remove(&self.sources[i].name) {
-                self.sources[i].begin_with(&bytes);
-                self.hand_on(i, &bytes);
+                let source = &mut self.sources[i];
+                source.bytes += bytes.len() as u64;
+                let ends = framing::terminator(self.spec.framing).is_none_or(|end| memchr(end, &bytes).is_some());
+                if ends {
+                    self.hand_on(i, &bytes);
+                } else {
+                    source.framer.hold(bytes.len());
+                    source.partial = bytes;
+                }
             }
         }
     }
@@ -125,10 +141,10 @@ impl RelayedRoute {
                     let Waiting {
                         spec,
                         leave,
-                        begun,
+                        brought,
                         put_off,
                     } = *waiting;
-                    self.rewire(spec, leave, begun);
+                    self.rewire(spec, leave, brought);
                     put_off.into_iter().for_each(|command| self.obey(command));
                     self.go_on_rewiring();
                 }
@@ -148,12 +164,19 @@ impl RelayedRoute {
                     let _ = leave.reply.send(left);
                 }
             }
-            Rewiring::Closing(leave) if *self.machine.phase() == Phase::Closed => self.close(leave),
-            closing @ Rewiring::Closing(_) => self.rewiring = closing,
+            closing @ Rewiring::Closing(_) => {
+                self.rewiring = closing;
+                if *self.machine.phase() == Phase::Closed {
+                    self.close();
+                }
+            }
         }
     }
 
-    fn close(&mut self, leave: Leave) {
+    fn close(&mut self) {
+        // A pipe that was lent just now goes on with the others.
+        self.hear_no_more();
+        self.obey_all();
         let mut left = Vec::new();
         for i in 0..self.sources.len() {
             self.give_source_back(i, &mut left);
@@ -167,10 +190,12 @@ impl RelayedRoute {
         // The next route may want the same FIFOs as soon as it hears of this.
         self.sources.clear();
         self.destinations.clear();
-        let _ = leave.reply.send(left);
+        if let Rewiring::Closing(leave) = std::mem::replace(&mut self.rewiring, Rewiring::No) {
+            let _ = leave.reply.send(left);
+        }
     }
 
-    fn rewire(&mut self, spec: Arc<RouteSpec>, leave: Leave, begun: Begun) {
+    fn rewire(&mut self, spec: Arc<RouteSpec>, leave: Leave, brought: Brought) {
         let sources: Vec<String> = spec.from.iter().map(|source| source.endpoint.to_string()).collect();
         let destinations: Vec<String> = spec.to.iter().map(|to| to.endpoint.to_string()).collect();
         let broadcast = self.spec.distribution == Distribution::Broadcast;
@@ -200,7 +225,7 @@ impl RelayedRoute {
         // Without a fast path as long as somebody leaves.
         self.choose_path_anew();
         self.rewiring = Rewiring::Leaving(leave, Vec::new());
-        self.begin_with(begun);
+        self.begin_with(brought);
         for i in 0..self.destinations.len() {
             if self.destinations[i].leaves.is_some() {
                 self.tell(&Event::DestinationLeaves(i));
@@ -212,6 +237,28 @@ impl RelayedRoute {
             }
         }
         self.reopen_revived();
+    }
+
+    /// It is as if sources had given it that are not there any more, for this destination alone.
+    fn go_on_with(&mut self, i: usize, queued: Queued) {
+        let Queued { owed, framing } = queued;
+        let (bytes, records) = (owed.bytes(), owed.records());
+        let records = if self.has_records() { records } else { 0 };
+        self.accepted += bytes;
+        self.removed.bytes += bytes;
+        self.accepted_records += records;
+        self.removed.records += records;
+        if self.spec.distribution == Distribution::Broadcast {
+            let others = self.destinations.iter_mut().enumerate();
+            for (_, other) in others.filter(|(j, other)| *j != i && !other.is_over()) {
+                other.from += bytes;
+            }
+        }
+        self.destinations[i]
+            .backlog
+            .go_on_with(owed, framing == self.spec.framing);
+        self.look_at_queue(i);
+        self.check_law();
     }
 
     /// Appends those that are new.
@@ -357,6 +404,10 @@ impl RelayedRoute {
 
     fn give_destination_back(&mut self, i: usize, left: &mut Vec<Left>) {
         let destination = &mut self.destinations[i];
+        if let Some(owed) = destination.owed.take().filter(|owed| owed.bytes() > 0) {
+            let framing = self.spec.framing;
+            left.push(Left::Queued(Arc::clone(&destination.name), Queued { owed, framing }));
+        }
         if let Some(Leaves::GivenBack(Some(given_back))) = destination.leaves.take()
             && let Some((process, stream)) = destination.stream.clone()
         {

@@ -214,6 +214,11 @@ impl RelayedRoute {
         self.heard.take().or_else(|| self.commands.try_recv().ok())
     }
 
+    /// The last of the commands: whoever sends another one gets it back.
+    pub fn hear_no_more(&mut self) {
+        self.commands.close();
+    }
+
     pub fn poll_command(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
         match self.commands.poll_recv(cx) {
             std::task::Poll::Pending => std::task::Poll::Pending,

@@ -107,11 +107,6 @@ impl Source {
         self.limit = (!self.framer.is_long()).then_some(0);
     }
 
-    /// What another route has read of it already; it is the caller's to hand it on.
-    pub fn begin_with(&mut self, begun: &[u8]) {
-        self.bytes += begun.len() as u64;
-    }
-
     /// What was read of a record that is not at its end, and is not this route's any more.
     pub fn take_begun(&mut self) -> Vec<u8> {
         let begun = std::mem::take(&mut self.partial);

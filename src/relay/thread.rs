@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use super::cell::RouteCell;
-use super::message::{Begun, Command, Reports};
+use super::message::{Brought, Command, Reports};
 use super::route::{self, RelayedRoute};
 use crate::endpoint::ends::{Surroundings, Taken};
 use crate::model::RouteSpec;
@@ -34,7 +34,7 @@ struct NewRoute {
     spec: Arc<RouteSpec>,
     cell: RouteCell,
     commands: mpsc::UnboundedReceiver<Command>,
-    begun: Begun,
+    brought: Brought,
     /// What the daemon's last life has left of it.
     packed: Option<Unpacked>,
 }
@@ -58,8 +58,13 @@ impl RouteHandle {
 
     /// Tells the route something. Never waits.
     pub fn send(&self, command: Command) {
-        // The task is gone only when the daemon ends.
-        let _ = self.commands.send(command);
+        // The task is gone only when the daemon ends, or when a reload has closed the route.
+        let _ = self.offer(command);
+    }
+
+    /// The same; gives the command back where nobody hears it any more.
+    pub fn offer(&self, command: Command) -> Option<Command> {
+        self.commands.send(command).err().map(|unheard| unheard.0)
     }
 }
 
@@ -86,28 +91,28 @@ impl RelayThread {
 
     /// Gives a route to the thread.
     pub fn relay(&self, spec: Arc<RouteSpec>) -> RouteHandle {
-        self.begin(spec, Begun::new(), None)
+        self.begin(spec, Brought::default(), None)
     }
 
-    /// The same with what other routes have begun of its sources.
-    pub fn relay_on(&self, spec: Arc<RouteSpec>, begun: Begun) -> RouteHandle {
-        self.begin(spec, begun, None)
+    /// The same with what its endpoints bring from other routes.
+    pub fn relay_on(&self, spec: Arc<RouteSpec>, brought: Brought) -> RouteHandle {
+        self.begin(spec, brought, None)
     }
 
     /// Gives a route to the thread that goes on where the daemon's last life has left it ([`Command::Freeze`]). Where that
     /// cannot be, it begins anew, and the log says why.
     pub fn restore(&self, spec: Arc<RouteSpec>, packed: Unpacked) -> RouteHandle {
-        self.begin(spec, Begun::new(), Some(packed))
+        self.begin(spec, Brought::default(), Some(packed))
     }
 
-    fn begin(&self, spec: Arc<RouteSpec>, begun: Begun, packed: Option<Unpacked>) -> RouteHandle {
+    fn begin(&self, spec: Arc<RouteSpec>, brought: Brought, packed: Option<Unpacked>) -> RouteHandle {
         let cell = RouteCell::new(&spec);
         let (commands, commands_out) = mpsc::unbounded_channel();
         let new = NewRoute {
             spec: Arc::clone(&spec),
             cell: cell.clone(),
             commands: commands_out,
-            begun,
+            brought,
             packed,
         };
         self.send(Task::Relay(new));
@@ -161,11 +166,11 @@ async fn own(mut new_tasks: mpsc::UnboundedReceiver<Task>, (taken, store): (Arc<
                 spec,
                 cell,
                 commands,
-                begun,
+                brought,
                 packed,
             }) => {
                 let mut route = RelayedRoute::new(spec, cell, commands, reports.clone(), &around, scratch.clone());
-                route.begin_with(begun);
+                route.begin_with(brought);
                 if let Some(packed) = packed {
                     route = route.restored(packed);
                 }

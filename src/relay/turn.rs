@@ -3,7 +3,7 @@
 use super::route::RelayedRoute;
 use crate::decide::route::{DestinationPhase, Event, SourcePhase};
 use crate::endpoint::ends::OpenError;
-use crate::model::{CloseCause, Distribution, EventDetail, Subject};
+use crate::model::{CloseCause, Distribution, EventDetail, PathChoice, Subject};
 use crate::sys::{clock, pipe};
 use crate::transport::{CHUNK, Choice, Took};
 
@@ -251,8 +251,11 @@ impl RelayedRoute {
     fn finish_flushed(&mut self) {
         for i in 0..self.destinations.len() {
             let draining = matches!(self.machine.destination(i), DestinationPhase::Draining { .. });
+            // What is staged by splice(2) alone is not taken to user space.
+            let staged = self.spec.path == PathChoice::Splice && self.destinations[i].teed > 0;
+            let goes_on = self.destinations[i].goes_on() && !staged;
             // One that leaves has the rest of its long record first.
-            if draining && self.destinations[i].is_flushed() && !self.is_tied(i, usize::MAX) {
+            if draining && (goes_on || self.destinations[i].is_flushed()) && !self.is_tied(i, usize::MAX) {
                 self.tell(&Event::DestinationFlushed(i));
             }
         }

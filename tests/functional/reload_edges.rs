@@ -7,17 +7,23 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::support::{
-    Background, CallError, Checker, Daemon, FifoReader, FifoWriter, LineChecker, Lines, Pattern, Shown, Taken,
-    make_fifo, stories, until,
+    Background, CallError, Checker, Daemon, Deadline, FifoReader, FifoWriter, LineChecker, Lines, PATIENCE, Pattern,
+    Shown, Taken, make_fifo, stories, until,
 };
 
 stories!(
     a_fifo_keeps_its_writer_and_its_bytes_when_its_route_is_opened_anew,
     a_fifo_keeps_its_reader_when_its_route_is_opened_anew,
     what_no_reader_has_read_is_there_after_a_rename,
+    a_full_destination_is_neither_waited_for_nor_emptied_by_a_rename,
+    a_process_between_two_renamed_routes_does_not_block_them,
+    a_process_that_is_restarted_while_its_route_is_closed_keeps_its_new_pipes,
     an_end_of_file_that_came_before_is_still_an_end,
     a_fifo_goes_from_one_route_to_another_with_its_writer,
+    who_is_fed_sees_no_end_when_its_only_producer_is_another,
+    who_feeds_is_not_cut_off_when_its_only_consumer_is_another,
     a_begun_record_goes_on_in_the_next_route,
+    begun_records_beyond_a_smaller_max_record_come_one_after_the_other,
     a_begun_record_of_a_process_is_not_torn_by_a_rename,
     a_long_record_in_parts_is_ended_before_its_route_is_closed,
     a_process_that_joins_while_a_long_record_is_held_gets_its_pipe,
@@ -93,6 +99,124 @@ fn what_no_reader_has_read_is_there_after_a_rename() {
     assert_eq!(reader.read_exact(16), b"unread, and more");
 }
 
+/// drain-timeout has nothing to do with it: what is queued goes on with its destination.
+fn a_full_destination_is_neither_waited_for_nor_emptied_by_a_rename() {
+    let text = |name: &str, more: &str| {
+        format!(
+            "[daemon]\ndrain-timeout = \"25s\"\n\
+             [route.{name}]\nfrom = \"fifo:in\"\nto = [\"fifo:out\", \"fifo:two\"]\nframing = \"lines\"\n{more}"
+        )
+    };
+    let lines = Lines::new("x", 3000, 5);
+    for (path, more) in [
+        ("", "max-record = \"8KiB\""),
+        ("", "when-full = \"drop-oldest\""),
+        ("", "path = \"copy\""),
+    ] {
+        let daemon = Daemon::start(&text("a", path));
+        let mut readers = ["out", "two"].map(|name| FifoReader::open(daemon.fifo(name)));
+        let mut writer = FifoWriter::open(daemon.fifo("in"));
+        // Above the high watermark in user space, and the pipes are full: so far it is accepted.
+        let all = lines.bytes(0, 1500);
+        let mut done = 0;
+        until(
+            || {
+                done += writer.try_write(&all[done..]).expect("a FIFO that is read");
+                daemon.route("a").paused_only_for("backpressure").then_some(())
+            },
+            || "it is not full".to_owned(),
+        );
+        let queued = |route: &Shown| route.destination(0).int("queuedBytes");
+        let before = queued(&daemon.route("a"));
+        assert!(before > 60_000, "{before}");
+        let asked = Deadline::within(PATIENCE);
+        daemon.reload(&text("b", more));
+        assert!(
+            asked.elapsed().as_secs() < 15,
+            "nobody waits for a reader that does not read"
+        );
+        let shown = daemon.route("b");
+        assert!(queued(&shown) >= before, "{shown}");
+        assert_eq!(shown.destination(0).int("droppedBytes"), 0, "{shown}");
+        // What the first life had read and not written comes in front.
+        for reader in &mut readers {
+            let mut checker = LineChecker::new();
+            while checker.offset() < before {
+                match reader.read_some(65536) {
+                    Taken::Bytes(piece) => checker.feed(&piece),
+                    other => panic!("{other:?} after {} bytes", checker.offset()),
+                }
+            }
+        }
+        let emptied =
+            readers.map(|mut reader| Background::run(move || while !matches!(reader.read_some(65536), Taken::End) {}));
+        daemon.finish();
+        let _ = emptied.map(Background::done);
+    }
+}
+
+/// The one is drained into a process that waits for the other to be read.
+fn a_process_between_two_renamed_routes_does_not_block_them() {
+    const LENGTH: u64 = 1_500_000;
+    let text = |turn: u64| {
+        format!(
+            "[daemon]\ndrain-timeout = \"25s\"\n[process.p]\ncommand = [$PEER, \"pass\"]\n\
+             [route.in-{turn}]\nfrom = \"fifo:in\"\nto = \"process:p.stdin\"\npath = \"copy\"\n\
+             [route.out-{turn}]\nfrom = \"process:p.stdout\"\nto = \"fifo:out\"\n"
+        )
+    };
+    let daemon = Daemon::start(&text(0));
+    let mut reader = FifoReader::open(daemon.fifo("out"));
+    let pattern = Pattern::new(23);
+    let writing = crate::tee::write(FifoWriter::open(daemon.fifo("in")), pattern, LENGTH);
+    // Everything is full.
+    daemon.wait_until("route.in-0", "full", |route| route.paused_only_for("backpressure"));
+    let asked = Deadline::within(PATIENCE);
+    for turn in 1..6 {
+        assert_eq!(daemon.reload(&text(turn)).len(), 4);
+    }
+    assert!(asked.elapsed().as_secs() < 20, "the one has waited for the other");
+    reader.check_up_to(&mut Checker::new(pattern), LENGTH);
+    drop(writing.done());
+}
+
+/// Of two routes that are closed in one go the one takes its time, and the other is closed already.
+fn a_process_that_is_restarted_while_its_route_is_closed_keeps_its_new_pipes() {
+    let text = |name: &str, stuck: &str| {
+        format!(
+            "[daemon]\ndrain-timeout = \"3s\"\n\
+             [process.p]\ncommand = [$PEER, \"say begun\", \"cat\"]\nkeep-stdin = false\n\
+             [route.{name}-in]\nfrom = \"fifo:in\"\nto = \"process:p.stdin\"\n\
+             [route.{name}-out]\nfrom = \"process:p.stdout\"\nto = \"fifo:out\"\n{stuck}"
+        )
+    };
+    let stuck = "[route.stuck]\nfrom = \"fifo:x\"\nto = \"fifo:unread\"\npath = \"copy\"\n";
+    let daemon = Daemon::start(&text("a", stuck));
+    let mut reader = FifoReader::open(daemon.fifo("out"));
+    assert_eq!(reader.read_exact(6), b"begun\n");
+    let _unread = FifoReader::open(daemon.fifo("unread"));
+    let mut writer = FifoWriter::open(daemon.fifo("x"));
+    writer.write_until(Pattern::new(1), || {
+        daemon.route("stuck").paused_only_for("backpressure")
+    });
+    daemon.rewrite(&text("b", ""));
+    let mut client = daemon.client();
+    client.send_call("Reload", &json!({}), &[]);
+    daemon.wait_for("route.stuck", "draining");
+    daemon.wait_for("route.a-out", "closed");
+    daemon.wait_for("route.a-in", "closed");
+    assert!(daemon.changes("RestartProcess", json!({ "name": "p" })));
+    assert_eq!(
+        daemon.route("stuck").state(),
+        "draining",
+        "the reload is still under way"
+    );
+    client.reply().expect("the reload");
+    assert_eq!(reader.read_exact(6), b"begun\n");
+    FifoWriter::open(daemon.fifo("in")).write_all(b"through\n");
+    assert_eq!(reader.read_exact(8), b"through\n");
+}
+
 /// Of a writer that has gone while its route was paused.
 fn an_end_of_file_that_came_before_is_still_an_end() {
     let text = |path: &str| {
@@ -152,6 +276,79 @@ fn a_fifo_goes_from_one_route_to_another_with_its_writer() {
     }
 }
 
+/// The producers before are finished when their routes are closed, or rewired, and that is not the end of the data.
+fn who_is_fed_sees_no_end_when_its_only_producer_is_another() {
+    let text = |name: &str, number: u64| {
+        format!(
+            "[process.{name}]\ncommand = [$PEER, \"say {name}\", \"hold\"]\n\
+             [process.c]\ncommand = [$PEER, \"record $DIR/record\"]\n\
+             [route.one]\nfrom = \"process:{name}.stdout\"\nto = \"process:c.stdin\"\n\
+             [process.w]\ncommand = [$PEER, \"say w\", \"hold\"]\ninstances = {number}\n\
+             [route.other]\nfrom = [\"process:w@{number}.stdout\"{}]\nto = \"fifo:out\"\nframing = \"lines\"\n",
+            ", { fifo = \"end\", on-eof = \"close\" }"
+        )
+    };
+    let daemon = Daemon::start(&text("p", 1));
+    let mut reader = FifoReader::open(daemon.fifo("out"));
+    drop(FifoWriter::open(daemon.fifo("end")));
+    assert_eq!(reader.read_exact(2), b"w\n");
+    daemon.wait_until("route.other", "at the end of one source", |route| {
+        route.list("sources").iter().any(|source| source.state() == "ended")
+    });
+    let consumer = daemon.pid_of("c");
+    let recorded = |all: &str| {
+        let is_it = |_: &Shown| std::fs::read_to_string(daemon.file("record")).is_ok_and(|record| record == all);
+        daemon.wait_until("process.c", "fed", is_it);
+    };
+    recorded("p\n");
+    daemon.reload(&text("q", 2));
+    assert_eq!(reader.read_exact(2), b"w\n");
+    recorded("p\nq\n");
+    daemon.reload(&text("r", 1));
+    assert_eq!(reader.try_read(10), Taken::Nothing);
+    recorded("p\nq\nr\n");
+    assert_eq!(daemon.pid_of("c"), consumer);
+}
+
+/// What is read meanwhile would be nobody's.
+fn who_feeds_is_not_cut_off_when_its_only_consumer_is_another() {
+    const LENGTH: u64 = 3_000_000;
+    let text = |first: &str, second: &str| {
+        format!(
+            "[route.a]\nfrom = \"fifo:in\"\nto = [{{ fifo = \"gone\", when-gone = \"close\" }}{first}]\npath = \"copy\"\n\
+             [route.b]\nfrom = \"fifo:other\"\nto = [\"null\"{second}]\n"
+        )
+    };
+    let (x, y) = (", \"file:$DIR/x\"", ", \"file:$DIR/y\"");
+    let daemon = Daemon::start(&text(x, y));
+    let pattern = Pattern::new(19);
+    let gone = FifoReader::open(daemon.fifo("gone"));
+    let mut writer = FifoWriter::open(daemon.fifo("in"));
+    daemon.wait_for("route.a", "flowing");
+    drop(gone);
+    daemon.wait_until("route.a", "with one destination", |route| {
+        route.destination(0).state() == "closed"
+    });
+    let writing = Background::run(move || {
+        writer.write_pattern(pattern, LENGTH);
+        writer
+    });
+    for turn in 0..6 {
+        // Each leaves the one route before it joins the other.
+        let steps = if turn % 2 == 0 {
+            daemon.reload(&text(y, x))
+        } else {
+            daemon.reload(&text(x, y))
+        };
+        assert_eq!(steps.len(), 4, "{steps:?}");
+    }
+    drop(writing.done());
+    let both = || ["x", "y"].map(|file| std::fs::read(daemon.file(file)).unwrap_or_default());
+    daemon.wait_until("route.a", "written", |_| {
+        both().iter().map(Vec::len).sum::<usize>() as u64 == LENGTH
+    });
+}
+
 /// `lines`: never torn. Half a line has been read, and goes on where the other half goes.
 fn a_begun_record_goes_on_in_the_next_route() {
     let text = |name: &str, number: u64| {
@@ -179,6 +376,36 @@ fn a_begun_record_goes_on_in_the_next_route() {
         one.write_all(b"one\n");
         assert_eq!(reader.read_exact(12), b"half of one\n");
     }
+}
+
+fn begun_records_beyond_a_smaller_max_record_come_one_after_the_other() {
+    let text = |record: &str| {
+        format!(
+            "[route.a]\nfrom = [\"fifo:one\", \"fifo:two\"]\nto = \"fifo:out\"\nframing = \"lines\"\nmax-record = \"{record}\"\n"
+        )
+    };
+    let daemon = Daemon::start(&text("64KiB"));
+    let mut reader = FifoReader::open(daemon.fifo("out"));
+    let mut writers = ["one", "two"].map(|name| FifoWriter::open(daemon.fifo(name)));
+    for (writer, byte) in std::iter::zip(&mut writers, [b'1', b'2']) {
+        writer.write_all(&[byte; 3000]);
+    }
+    daemon.wait_until("route.a", "read", |route| {
+        route
+            .list("sources")
+            .iter()
+            .all(|source| source.int("partialBytes") == 3000)
+    });
+    assert_eq!(daemon.reload(&text("1KiB")).len(), 2);
+    for writer in &mut writers {
+        writer.write_all(b"\n");
+    }
+    let mut both = reader.read_exact(6002);
+    both.retain(|byte| *byte != b'\n');
+    assert!(
+        both.is_sorted() || both.iter().rev().is_sorted(),
+        "the one is torn by the other"
+    );
 }
 
 fn a_begun_record_of_a_process_is_not_torn_by_a_rename() {

@@ -12,16 +12,14 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
+use super::between::{endpoints, is_held, with_toggled};
 use crate::daemon::plant::Plant;
 use crate::daemon::state::Daemon;
 use crate::daemon::wiring::Wiring;
 use crate::decide::process::KILL_GRACE;
 use crate::decide::reload::{Kind, Step};
 use crate::endpoint::{self, ends::GivenBack};
-use crate::model::{
-    CloseCause, Config, Moment, Name, PauseReason, ProcessId, ProcessSpec, ProcessState, RouteSnapshot, RouteSpec,
-    RouteState, SourceSnapshot, Stream, Subject,
-};
+use crate::model::{Config, Moment, Name, ProcessId, ProcessSpec, ProcessState, RouteSpec, Stream, Subject};
 use crate::relay::{self, Leave, Left, RouteHandle};
 use crate::supervise::{self, Command};
 use crate::sys::clock;
@@ -70,7 +68,9 @@ pub(super) async fn apply(daemon: &Rc<Daemon>, wanted: Config, steps: &[Step]) {
         sources: (wanted.routes.iter().flat_map(|route| &route.from))
             .map(|source| source.endpoint.to_string())
             .collect(),
+        // A file has a queue of its own that is written out first.
         destinations: (wanted.routes.iter().flat_map(|route| &route.to))
+            .filter(|to| endpoint::capabilities(&to.endpoint).spliceable)
             .map(|to| to.endpoint.to_string())
             .collect(),
         target: Wiring::new(ids, wanted.routes.iter()),
@@ -80,16 +80,37 @@ pub(super) async fn apply(daemon: &Rc<Daemon>, wanted: Config, steps: &[Step]) {
         specs,
         wanted: Rc::new(wanted),
     };
+    reload.tell_changing(steps, true);
     for stage in steps.chunk_by(|one, other| one.stage == other.stage) {
         let waits: Vec<Wait<'_>> = reload.begin(stage);
         join_all(waits).await;
         reload.forget(stage);
     }
     reload.finish();
+    reload.tell_changing(steps, false);
     reload.close_put_by().await;
 }
 
 impl Reload<'_> {
+    /// Processes may end before the routes that lose them for others hear of that: the ends of those are none.
+    fn tell_changing(&self, steps: &[Step], changing: bool) {
+        let plant = self.daemon.plant();
+        let subjects = steps
+            .iter()
+            .filter(|step| matches!(step.kind, Kind::Close | Kind::Rewire));
+        let names: BTreeSet<&Name> = subjects
+            .filter_map(|step| match &step.subject {
+                Subject::Route(name) | Subject::Endpoint(name, _) => Some(name),
+                Subject::Daemon | Subject::Process(_) => None,
+            })
+            .collect();
+        for name in names {
+            if let Some(route) = plant.route(name.as_str()) {
+                route.send(relay::Command::Changing(changing));
+            }
+        }
+    }
+
     /// Begins every step of a stage.
     fn begin<'r>(&'r self, stage: &'r [Step]) -> Vec<Wait<'r>> {
         let mut waits: Vec<Wait<'r>> = Vec::new();
@@ -309,8 +330,8 @@ impl Reload<'_> {
         if let Some(held) = self.held.borrow().get(name) {
             spec.start_paused = *held;
         }
-        let begun = self.daemon.shelf.borrow_mut().take_begun(&spec);
-        let handle = self.daemon.next_thread().relay_on(Arc::new(spec), begun);
+        let brought = self.daemon.shelf.borrow_mut().take_brought(&spec);
+        let handle = self.daemon.next_thread().relay_on(Arc::new(spec), brought);
         self.replace_route(handle.clone());
         self.daemon.lend_what_is_there(&handle, |_| true);
     }
@@ -330,8 +351,8 @@ impl Reload<'_> {
         let handle = plant.route(name.as_str())?;
         let spec = Arc::new(with_toggled(&handle.spec, self.route_wanted(name)?, ends));
         let (leave, left) = self.leave(&handle.spec);
-        let begun = self.daemon.shelf.borrow_mut().take_begun(&spec);
-        handle.send(relay::Command::Rewire(Arc::clone(&spec), leave, begun));
+        let brought = self.daemon.shelf.borrow_mut().take_brought(&spec);
+        handle.send(relay::Command::Rewire(Arc::clone(&spec), leave, brought));
         let before: HashSet<String> = endpoints(&handle.spec).collect();
         let handle = handle.with(spec);
         self.replace_route(handle.clone());
@@ -377,55 +398,9 @@ impl Reload<'_> {
                         given_back,
                     } => shelf.put(&process, stream, given_back),
                     Left::Begun(endpoint, begun) => shelf.put_begun(endpoint, begun),
+                    Left::Queued(endpoint, queued) => shelf.put_queued(endpoint, queued),
                 }
             }
         })
     }
-}
-
-/// An operator has paused it, or drained or dropped it.
-fn is_held(route: &RouteSnapshot) -> bool {
-    let by_hand = |source: &SourceSnapshot| {
-        matches!(
-            source.close_cause,
-            // None: it is being drained, and not at its end.
-            None | Some(CloseCause::Drained | CloseCause::Aborted | CloseCause::DrainTimeout)
-        )
-    };
-    match route.state {
-        RouteState::Closed | RouteState::Draining => route.sources.iter().any(by_hand),
-        _ => route.reasons.contains(PauseReason::Operator),
-    }
-}
-
-fn endpoints(spec: &RouteSpec) -> impl Iterator<Item = String> {
-    let sources = spec.from.iter().map(|source| source.endpoint.to_string());
-    sources.chain(spec.to.iter().map(|to| to.endpoint.to_string()))
-}
-
-/// `wanted`, but with the endpoints of `current`, of which these have left, or have come.
-fn with_toggled(current: &RouteSpec, wanted: &RouteSpec, toggled: &HashSet<&str>) -> RouteSpec {
-    let is_there = |has: bool, end: &str| has != toggled.contains(end);
-    let mut spec = wanted.clone();
-    let had: HashSet<String> = current.from.iter().map(|source| source.endpoint.to_string()).collect();
-    let has: HashSet<String> = wanted.from.iter().map(|source| source.endpoint.to_string()).collect();
-    spec.from
-        .retain(|source| is_there(had.contains(&source.endpoint.to_string()), &source.endpoint.to_string()));
-    for source in &current.from {
-        let name = source.endpoint.to_string();
-        if !has.contains(&name) && is_there(true, &name) {
-            spec.from.push(source.clone());
-        }
-    }
-    let had: HashSet<String> = current.to.iter().map(|to| to.endpoint.to_string()).collect();
-    let has: HashSet<String> = wanted.to.iter().map(|to| to.endpoint.to_string()).collect();
-    spec.to
-        .retain(|to| is_there(had.contains(&to.endpoint.to_string()), &to.endpoint.to_string()));
-    for to in &current.to {
-        let name = to.endpoint.to_string();
-        if !has.contains(&name) && is_there(true, &name) {
-            spec.to.push(to.clone());
-        }
-    }
-    spec
 }

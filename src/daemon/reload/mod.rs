@@ -4,6 +4,7 @@
 //! the last one wins, and nobody is refused. What is to be done is decided in `decide::reload`; `apply` does it.
 
 mod apply;
+mod between;
 mod shelf;
 
 use std::future::Future;

@@ -1,23 +1,27 @@
 //! What no route has just now: pipes of processes, lent before their route was there, or given back by one that is not there
-//! any more; and what was read of a record whose source is on its way to another route.
+//! any more; and what was read of a record, or is queued, of an endpoint that is on its way to another route.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::endpoint::ends::GivenBack;
-use crate::model::{Moment, ProcessId, RouteSpec, SourceSpec, Stream};
-use crate::relay::Begun;
+use crate::model::{Moment, ProcessId, RouteSpec, Stream};
+use crate::relay::{Brought, Queued};
 
 /// By stream, oldest first.
 #[derive(Debug, Default)]
 pub struct Shelf {
     ends: HashMap<(ProcessId, Stream), Vec<GivenBack>>,
-    begun: Begun,
+    brought: Brought,
+    /// Of lives that have exited meanwhile, whose pipes may still be on their way here.
+    exits: HashMap<(ProcessId, u64), (i32, Moment)>,
 }
 
 impl Shelf {
     /// Keeps one.
-    pub fn put(&mut self, process: &ProcessId, stream: Stream, end: GivenBack) {
+    pub fn put(&mut self, process: &ProcessId, stream: Stream, mut end: GivenBack) {
+        let exit = self.exits.get(&(process.clone(), end.lent.life));
+        end.exited = end.exited.or(exit.copied());
         let ends = self.ends.entry((process.clone(), stream)).or_default();
         let place = ends.partition_point(|other| other.lent.life <= end.lent.life);
         ends.insert(place, end);
@@ -25,6 +29,7 @@ impl Shelf {
 
     /// The process of that life has exited; its outputs are to be at their end by the deadline.
     pub fn exited(&mut self, process: &ProcessId, life: u64, pid: i32, deadline: Moment) {
+        self.exits.insert((process.clone(), life), (pid, deadline));
         for ((of, _), ends) in &mut self.ends {
             for end in ends.iter_mut().filter(|end| of == process && end.lent.life == life) {
                 end.exited = Some((pid, deadline));
@@ -34,13 +39,25 @@ impl Shelf {
 
     /// Keeps the beginning of a record of this endpoint.
     pub fn put_begun(&mut self, endpoint: Arc<str>, begun: Vec<u8>) {
-        self.begun.insert(endpoint, begun);
+        self.brought.begun.insert(endpoint, begun);
     }
 
-    /// What was begun of the sources of a route.
-    pub fn take_begun(&mut self, route: &RouteSpec) -> Begun {
-        let of = |source: &SourceSpec| self.begun.remove_entry(source.endpoint.to_string().as_str());
-        route.from.iter().filter_map(of).collect()
+    /// Keeps what is queued for this endpoint.
+    pub fn put_queued(&mut self, endpoint: Arc<str>, queued: Queued) {
+        self.brought.queued.insert(endpoint, queued);
+    }
+
+    /// What the endpoints of a route bring along.
+    pub fn take_brought(&mut self, route: &RouteSpec) -> Brought {
+        let Brought { begun, queued } = &mut self.brought;
+        let sources = route.from.iter().map(|source| source.endpoint.to_string());
+        let destinations = route.to.iter().map(|to| to.endpoint.to_string());
+        Brought {
+            begun: sources.filter_map(|end| begun.remove_entry(end.as_str())).collect(),
+            queued: destinations
+                .filter_map(|end| queued.remove_entry(end.as_str()))
+                .collect(),
+        }
     }
 
     /// Those of one stream.
@@ -50,6 +67,7 @@ impl Shelf {
 
     /// All that are left.
     pub fn take_all(&mut self) -> HashMap<(ProcessId, Stream), Vec<GivenBack>> {
+        self.exits.clear();
         std::mem::take(&mut self.ends)
     }
 }

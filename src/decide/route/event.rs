@@ -44,6 +44,9 @@ pub enum Event {
     DestinationJoins(DestinationRule),
     /// A destination is taken out of the route: what was accepted is written first.
     DestinationLeaves(usize),
+    /// A reload is about to add sources or destinations, or to close it (true): it is not at its end before that; it is over
+    /// (false).
+    Changing(bool),
     /// Something else holds for a destination.
     DestinationRuled(usize, DestinationRule),
     /// The operator pauses.

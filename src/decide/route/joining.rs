@@ -225,4 +225,51 @@ mod tests {
         assert_eq!(actions, [Action::DrainSource(1), given_up]);
         assert_eq!(route.state(), RouteState::Flowing);
     }
+
+    #[test]
+    fn a_route_that_is_about_to_change_is_not_at_its_end() {
+        let mut route = opened();
+        let actions = play(
+            &mut route,
+            &[Event::Changing(true), Event::SourceEnded(0, CloseCause::Eof)],
+        );
+        assert_eq!(actions.len(), 1, "the source alone has ended: {actions:?}");
+        play(&mut route, &[Event::SourceJoins, Event::Changing(false)]);
+        assert_eq!(route.state(), RouteState::Opening);
+        let mut route = opened();
+        play(&mut route, &[Event::Changing(true), Event::DestinationLeaves(0)]);
+        assert!(!route.may_read(0), "nobody would get it");
+        let actions = play(&mut route, &[Event::DestinationFlushed(0)]);
+        assert_eq!(actions.len(), 1, "the destination alone has ended: {actions:?}");
+        assert!(!route.may_read(0));
+        play(
+            &mut route,
+            &[Event::DestinationJoins(BLOCK), Event::DestinationOpened(1)],
+        );
+        assert!(route.is_reading(0));
+        play(&mut route, &[Event::SourceEnded(0, CloseCause::Eof)]);
+        assert_eq!(route.state(), RouteState::Flowing);
+        play(&mut route, &[Event::Changing(false)]);
+        assert_eq!(route.state(), RouteState::Draining, "it is at its end after all");
+    }
+
+    #[test]
+    fn a_drain_by_hand_does_not_wait_for_a_change() {
+        let mut route = opened();
+        let events = [
+            Event::Changing(true),
+            Event::Drain(Moment(9)),
+            Event::SourceDry(0),
+            Event::DestinationFlushed(0),
+        ];
+        play(&mut route, &events);
+        assert_eq!(route.state(), RouteState::Closed);
+    }
+
+    #[test]
+    fn nothing_is_read_for_those_who_leave() {
+        let mut route = opened();
+        play(&mut route, &[Event::DestinationLeaves(0)]);
+        assert!(!route.may_read(0), "the only one that is left has ended before");
+    }
 }

@@ -8,6 +8,7 @@ mod event;
 mod joining;
 mod phase;
 mod reasons;
+mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +18,7 @@ pub use event::{Action, Event};
 pub use phase::{DestinationPhase, DestinationRule, Phase, SourcePhase};
 
 use super::gate::Gate;
-use crate::model::{CloseCause, Distribution, Moment, PauseReason, RouteState};
+use crate::model::{CloseCause, Distribution, Moment, PauseReason};
 
 /// The state of one route.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ pub struct Route {
     distribution: Distribution,
     /// No source may go on although a destination takes.
     held: bool,
+    /// A reload has still to do with it.
+    #[serde(default)]
+    changing: bool,
 }
 
 impl Route {
@@ -59,6 +63,7 @@ impl Route {
             destinations,
             distribution,
             held: false,
+            changing: false,
         };
         route.derive_reasons(now);
         route
@@ -85,6 +90,7 @@ impl Route {
             Event::DestinationRevived(i) => self.revive_destination(*i),
             Event::Pause => self.phase == Phase::Running && self.gate.pause(PauseReason::Operator, now),
             Event::Resume => self.reopen() || self.gate.resume(PauseReason::Operator),
+            Event::Changing(changing) => std::mem::replace(&mut self.changing, *changing) != *changing,
             Event::Held(held) => std::mem::replace(&mut self.held, *held) != *held,
             Event::RateSpent(spent) => self.gate.set(PauseReason::RateLimit, *spent, now),
             Event::SourceJoins => self.join_source(),
@@ -316,20 +322,23 @@ impl Route {
         if self.phase == Phase::Closed {
             return;
         }
-        if self.destinations.iter().all(|(_, phase)| phase.has_ended()) {
+        // Whoever comes next finds it as it is: who is fed sees no end, and who feeds no EPIPE.
+        let waits = self.changing && self.phase == Phase::Running;
+        if !waits && self.destinations.iter().all(|(_, phase)| phase.has_ended()) {
             let keep = self.phase != Phase::Running;
             for i in 0..self.sources.len() {
                 self.end_source(i, &CloseCause::PeerGone, keep, actions);
             }
         }
-        if self.sources.iter().all(SourcePhase::has_ended) {
+        if !waits && self.sources.iter().all(SourcePhase::has_ended) {
             self.drain_destinations();
         }
         if !self.opened && self.is_opened() {
             self.opened = true;
             actions.push(Action::Opened);
         }
-        if self.sources.iter().all(SourcePhase::has_ended)
+        if !waits
+            && self.sources.iter().all(SourcePhase::has_ended)
             && self.destinations.iter().all(|(_, phase)| phase.has_ended())
         {
             self.phase = Phase::Closed;
@@ -361,7 +370,10 @@ impl Route {
     fn derive_reasons(&mut self, now: Moment) {
         let derived = reasons::derive(self.distribution, &self.destinations);
         self.gate.set(PauseReason::Starting, derived.starting, now);
-        self.gate.set(PauseReason::NoReader, derived.no_reader, now);
+        // Those that leave, and those that have ended, take nothing.
+        let nobody = !self.destinations.iter().any(|(_, phase)| phase.is_to_take());
+        let nobody = nobody && !self.sources.iter().all(SourcePhase::has_ended);
+        self.gate.set(PauseReason::NoReader, derived.no_reader || nobody, now);
         self.gate.set(PauseReason::Backpressure, derived.full || self.held, now);
     }
 
@@ -371,73 +383,5 @@ impl Route {
                 .destinations
                 .iter()
                 .any(|(_, phase)| matches!(phase, DestinationPhase::Unopened))
-    }
-
-    /// As shown: the first that fits.
-    #[must_use]
-    pub fn state(&self) -> RouteState {
-        match self.phase {
-            Phase::Closed => RouteState::Closed,
-            Phase::Draining { .. } => RouteState::Draining,
-            Phase::Running if !self.is_opened() => RouteState::Opening,
-            Phase::Running if !self.gate.reasons().is_empty() => RouteState::Paused,
-            Phase::Running => RouteState::Flowing,
-        }
-    }
-
-    /// Where the route as a whole is.
-    #[must_use]
-    pub fn phase(&self) -> &Phase {
-        &self.phase
-    }
-
-    /// Why it is not read.
-    #[must_use]
-    pub fn gate(&self) -> &Gate {
-        &self.gate
-    }
-
-    /// Where a source is.
-    #[must_use]
-    pub fn source(&self, i: usize) -> &SourcePhase {
-        &self.sources[i]
-    }
-
-    /// Where a destination is.
-    #[must_use]
-    pub fn destination(&self, i: usize) -> &DestinationPhase {
-        &self.destinations[i].1
-    }
-
-    /// Open, not closing, and no reason to pause: asyncio's `is_reading`.
-    #[must_use]
-    pub fn is_reading(&self, i: usize) -> bool {
-        self.phase == Phase::Running && self.may_read(i)
-    }
-
-    /// Whether a destination is there to be dealt something, full or not.
-    #[must_use]
-    pub fn gets_a_share(&self, i: usize) -> bool {
-        let (rule, phase) = &self.destinations[i];
-        matches!(phase, DestinationPhase::Open { .. }) || reasons::takes_a_share(*rule, phase)
-    }
-
-    /// Whether bytes may be taken from a source now; also while it is drained.
-    #[must_use]
-    pub fn may_read(&self, i: usize) -> bool {
-        let open = matches!(
-            self.sources[i],
-            SourcePhase::Waiting | SourcePhase::Open | SourcePhase::Draining
-        );
-        open && self.gate.is_reading()
-    }
-
-    /// When the drain must be over.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Moment> {
-        match self.phase {
-            Phase::Draining { deadline, .. } => deadline,
-            Phase::Running | Phase::Closed => None,
-        }
     }
 }

@@ -134,6 +134,12 @@ impl DestinationPhase {
         matches!(self, DestinationPhase::Open { .. } | DestinationPhase::Gone)
     }
 
+    /// Whether it takes bytes of the route, or will.
+    #[must_use]
+    pub fn is_to_take(&self) -> bool {
+        self.takes() || matches!(self, DestinationPhase::Unopened)
+    }
+
     /// As shown.
     #[must_use]
     pub fn state(&self) -> DestinationState {

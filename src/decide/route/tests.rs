@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::RouteState;
 use crate::model::{Distribution, PauseReasons};
 
 const BLOCK: DestinationRule = DestinationRule {
