@@ -16,6 +16,7 @@
 //! | `read N`, `check N [SEED]` | takes exactly N bytes from stdin, the second holds them against the pattern |
 //! | `check-end N [SEED]` | the same, and then stdin must end |
 //! | `sink`, `cat` | reads stdin to its end; the second writes it to stdout |
+//! | `pass` | the same by splice(2), which a kill cannot tear |
 //! | `record PATH`, `record-some N PATH` | appends stdin to a file by splice(2), which a SIGKILL cannot tear |
 //! | `record-slowly PATH CHUNK MS` | the same, so many bytes at a time at the most, with pauses |
 //! | `produce PATH` | writes a pattern for ever, cut anywhere, and notes after each write(2) how much that is by now: its first life in PATH-1, the next, which has another pattern, in PATH-2 … (`support/lives.rs`) |

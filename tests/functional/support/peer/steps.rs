@@ -50,6 +50,7 @@ impl Peer {
             }
             "sink" => stream::sink().map(|_| ()),
             "cat" => stream::cat(),
+            "pass" => stream::pass(),
             "record" => stream::record(rest, u64::MAX),
             "record-some" => stream::record(word(&words, 1)?, number(&words, 0)?),
             "record-slowly" => {

@@ -89,6 +89,18 @@ pub(super) fn cat() -> Result<(), Stop> {
     each_piece(|piece| put(nix::libc::STDOUT_FILENO, piece))
 }
 
+/// The same by splice(2): a kill leaves a byte in the one pipe or in the other, never between.
+pub(super) fn pass() -> Result<(), Stop> {
+    let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
+    loop {
+        match splice(stdin.as_fd(), None, stdout.as_fd(), None, 65536, SpliceFFlags::empty()) {
+            Ok(0) => return Ok(()),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
 /// Appends stdin to a file in one call for each piece: a kill leaves a byte in the pipe or in the file, never between.
 pub(super) fn record(path: &str, count: u64) -> Result<(), Stop> {
     let mut left = count;
