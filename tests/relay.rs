@@ -50,6 +50,7 @@ async fn a_route_that_is_closed_for_good_is_not_opened_again() {
         route.send(Command::Close(Leave {
             deadline: Moment(clock::now().0 + 3_600_000_000),
             go_on: HashSet::new(),
+            others_come: false,
             reply,
         }));
         reopen(&route);

@@ -77,6 +77,9 @@ pub struct Leave {
     /// queued, with them. Of such a source no more is read but the rest of a record that has been handed on in parts; of the
     /// others, what stands in them.
     pub go_on: HashSet<Arc<str>>,
+    /// Other destinations come with another command, when their routes have given them up: so that they begin where these
+    /// end, nothing is read until then.
+    pub others_come: bool,
     /// Told when they have left, with what is given back.
     pub reply: oneshot::Sender<Vec<Left>>,
 }

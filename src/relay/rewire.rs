@@ -226,6 +226,10 @@ impl RelayedRoute {
         self.choose_path_anew();
         self.rewiring = Rewiring::Leaving(leave, Vec::new());
         self.begin_with(brought);
+        // Who leaves for good is to be read yet.
+        let to_read = self.sources.iter().any(|source| source.leaves && !source.goes_on);
+        let awaits = matches!(&self.rewiring, Rewiring::Leaving(leave, _) if leave.others_come && !to_read);
+        self.tell(&Event::Awaits(awaits));
         for i in 0..self.destinations.len() {
             if self.destinations[i].leaves.is_some() {
                 self.tell(&Event::DestinationLeaves(i));

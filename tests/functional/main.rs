@@ -46,6 +46,7 @@ mod readiness;
 mod relay;
 mod reload;
 mod reload_edges;
+mod reload_storms;
 mod reload_traffic;
 mod runtime_directory;
 mod service_manager;
@@ -112,6 +113,7 @@ const THEMES: &[Theme] = &[
     ("relay", relay::STORIES),
     ("reload", reload::STORIES),
     ("reload_edges", reload_edges::STORIES),
+    ("reload_storms", reload_storms::STORIES),
     ("reload_traffic", reload_traffic::STORIES),
     ("runtime_directory", runtime_directory::STORIES),
     ("service_manager", service_manager::STORIES),

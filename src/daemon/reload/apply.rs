@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
-use super::between::{endpoints, is_held, with_toggled};
+use super::between::{endpoints, is_held, joins, with_toggled};
 use crate::daemon::plant::Plant;
 use crate::daemon::state::Daemon;
 use crate::daemon::wiring::Wiring;
@@ -42,6 +42,8 @@ struct Reload<'d> {
     sources: HashSet<String>,
     destinations: HashSet<String>,
     specs: BTreeMap<ProcessId, Arc<ProcessSpec>>,
+    /// By route: the last stage in which destinations join it.
+    joins: BTreeMap<Name, usize>,
     /// For everybody who is waited for in this stage.
     patience: Cell<Moment>,
     /// For everything that is drained, from the first stage on that drains something.
@@ -74,6 +76,7 @@ pub(super) async fn apply(daemon: &Rc<Daemon>, wanted: Config, steps: &[Step]) {
             .map(|to| to.endpoint.to_string())
             .collect(),
         target: Wiring::new(ids, wanted.routes.iter()),
+        joins: joins(&wanted, steps),
         patience: Cell::new(clock::now()),
         deadline: Cell::new(None),
         held: RefCell::default(),
@@ -117,6 +120,7 @@ impl Reload<'_> {
         self.patience.set(clock::now() + self.wanted.daemon.drain_timeout);
         let mut retuned: BTreeSet<&Name> = BTreeSet::new();
         let mut rewired: BTreeMap<&Name, HashSet<&str>> = BTreeMap::new();
+        let number = stage.first().map_or(0, |step| step.stage);
         for step in stage {
             match (step.kind, &step.subject) {
                 (Kind::Retune, Subject::Daemon) => self.daemon.means.log_level.set(self.wanted.daemon.log_level),
@@ -138,7 +142,8 @@ impl Reload<'_> {
         }
         retuned.into_iter().for_each(|name| self.retune(name));
         for (name, ends) in rewired {
-            waits.extend(self.rewire(name, &ends));
+            let others_come = self.joins.get(name).is_some_and(|last| number < *last);
+            waits.extend(self.rewire(name, &ends, others_come));
         }
         waits
     }
@@ -346,11 +351,12 @@ impl Reload<'_> {
         self.replace_route(handle.with(spec));
     }
 
-    fn rewire(&self, name: &Name, ends: &HashSet<&str>) -> Option<Wait<'_>> {
+    fn rewire(&self, name: &Name, ends: &HashSet<&str>, others_come: bool) -> Option<Wait<'_>> {
         let plant = self.daemon.plant();
         let handle = plant.route(name.as_str())?;
         let spec = Arc::new(with_toggled(&handle.spec, self.route_wanted(name)?, ends));
-        let (leave, left) = self.leave(&handle.spec);
+        let (mut leave, left) = self.leave(&handle.spec);
+        leave.others_come = others_come;
         let brought = self.daemon.shelf.borrow_mut().take_brought(&spec);
         handle.send(relay::Command::Rewire(Arc::clone(&spec), leave, brought));
         let before: HashSet<String> = endpoints(&handle.spec).collect();
@@ -381,6 +387,7 @@ impl Reload<'_> {
         let leave = Leave {
             deadline: self.deadline(),
             go_on,
+            others_come: false,
             reply,
         };
         (leave, left)

@@ -1,8 +1,11 @@
 //! Routes in the middle of a reload: how one was left, and how one is that some endpoints have left, or have come to.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use crate::model::{CloseCause, PauseReason, RouteSnapshot, RouteSpec, RouteState, SourceSnapshot};
+use crate::decide::reload::{Kind, Step};
+use crate::model::{
+    CloseCause, Config, Name, PauseReason, RouteSnapshot, RouteSpec, RouteState, SourceSnapshot, Subject,
+};
 
 /// An operator has paused it, or drained or dropped it.
 pub(super) fn is_held(route: &RouteSnapshot) -> bool {
@@ -50,4 +53,20 @@ pub(super) fn with_toggled(current: &RouteSpec, wanted: &RouteSpec, toggled: &Ha
         }
     }
     spec
+}
+
+/// By route: the last stage in which destinations join it.
+pub(super) fn joins(wanted: &Config, steps: &[Step]) -> BTreeMap<Name, usize> {
+    let mut last = BTreeMap::new();
+    for step in steps.iter().filter(|step| step.kind == Kind::Rewire) {
+        let Subject::Endpoint(name, end) = &step.subject else {
+            continue;
+        };
+        let route = wanted.routes.iter().find(|route| route.name == *name);
+        let joins = |route: &RouteSpec| route.to.iter().any(|to| to.endpoint.to_string() == **end);
+        if route.is_some_and(joins) {
+            last.insert(name.clone(), step.stage);
+        }
+    }
+    last
 }

@@ -47,6 +47,8 @@ pub enum Event {
     /// A reload is about to add sources or destinations, or to close it (true): it is not at its end before that; it is over
     /// (false).
     Changing(bool),
+    /// Destinations that are about to join are to get what is read from now on (true); they are there (false).
+    Awaits(bool),
     /// Something else holds for a destination.
     DestinationRuled(usize, DestinationRule),
     /// The operator pauses.

@@ -254,6 +254,27 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_read_for_those_who_are_not_there_yet() {
+        let mut route = opened();
+        play(
+            &mut route,
+            &[Event::DestinationJoins(BLOCK), Event::DestinationOpened(1)],
+        );
+        play(
+            &mut route,
+            &[Event::Changing(true), Event::DestinationLeaves(1), Event::Awaits(true)],
+        );
+        assert!(!route.may_read(0), "another is to begin where this one ends");
+        play(&mut route, &[Event::DestinationFlushed(1)]);
+        route.arrange(&[0], &[0]);
+        play(&mut route, &[Event::DestinationJoins(BLOCK), Event::Awaits(false)]);
+        play(&mut route, &[Event::DestinationOpened(1)]);
+        assert!(route.is_reading(0));
+        play(&mut route, &[Event::Awaits(true), Event::Changing(false)]);
+        assert!(route.is_reading(0), "it is over, whatever came of it");
+    }
+
+    #[test]
     fn a_drain_by_hand_does_not_wait_for_a_change() {
         let mut route = opened();
         let events = [

@@ -34,6 +34,9 @@ pub struct Route {
     /// A reload has still to do with it.
     #[serde(default)]
     changing: bool,
+    /// As long as it has: nothing is read for those who are not there yet.
+    #[serde(default)]
+    awaits: bool,
 }
 
 impl Route {
@@ -64,6 +67,7 @@ impl Route {
             distribution,
             held: false,
             changing: false,
+            awaits: false,
         };
         route.derive_reasons(now);
         route
@@ -91,6 +95,7 @@ impl Route {
             Event::Pause => self.phase == Phase::Running && self.gate.pause(PauseReason::Operator, now),
             Event::Resume => self.reopen() || self.gate.resume(PauseReason::Operator),
             Event::Changing(changing) => std::mem::replace(&mut self.changing, *changing) != *changing,
+            Event::Awaits(awaits) => std::mem::replace(&mut self.awaits, *awaits) != *awaits,
             Event::Held(held) => std::mem::replace(&mut self.held, *held) != *held,
             Event::RateSpent(spent) => self.gate.set(PauseReason::RateLimit, *spent, now),
             Event::SourceJoins => self.join_source(),
@@ -369,7 +374,8 @@ impl Route {
 
     fn derive_reasons(&mut self, now: Moment) {
         let derived = reasons::derive(self.distribution, &self.destinations);
-        self.gate.set(PauseReason::Starting, derived.starting, now);
+        let awaits = self.awaits && self.changing && self.phase == Phase::Running;
+        self.gate.set(PauseReason::Starting, derived.starting || awaits, now);
         // Those that leave, and those that have ended, take nothing.
         let nobody = !self.destinations.iter().any(|(_, phase)| phase.is_to_take());
         let nobody = nobody && !self.sources.iter().all(SourcePhase::has_ended);
