@@ -17,6 +17,7 @@ mod installing;
 mod keeping;
 mod lab;
 mod oldest;
+mod reloading;
 mod running;
 mod service;
 mod starting;
@@ -39,11 +40,13 @@ const THEMES: &[Theme] = &[
     ("installing", Release::Trixie, installing::STORIES),
     ("starting", Release::Trixie, starting::STORIES),
     ("running", Release::Trixie, running::STORIES),
+    ("reloading", Release::Trixie, reloading::STORIES),
     ("ending", Release::Trixie, ending::STORIES),
     ("variants", Release::Trixie, variants::STORIES),
     ("upgrading", Release::Trixie, upgrading::STORIES),
     ("keeping", Release::Trixie, keeping::STORIES),
     ("oldest", Release::Bookworm, oldest::STORIES),
+    ("oldest_reloading", Release::Bookworm, reloading::OF_252),
 ];
 
 fn main() -> ExitCode {
