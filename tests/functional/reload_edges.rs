@@ -136,8 +136,10 @@ fn a_full_destination_is_neither_waited_for_nor_emptied_by_a_rename() {
             "nobody waits for a reader that does not read"
         );
         let shown = daemon.route("b");
-        assert!(queued(&shown) >= before, "{shown}");
-        assert_eq!(shown.destination(0).int("droppedBytes"), 0, "{shown}");
+        // Who may lose goes on reading, and drops the oldest of what is more than its watermark.
+        let dropped = shown.destination(0).int("droppedBytes");
+        assert!(queued(&shown) + dropped >= before, "{shown}");
+        assert!(dropped == 0 || more.contains("drop-oldest"), "{shown}");
         // What the first life had read and not written comes in front.
         for reader in &mut readers {
             let mut checker = LineChecker::new();

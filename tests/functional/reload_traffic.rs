@@ -24,6 +24,8 @@ stories!(four_routes_flow_while_everything_changes);
 const BYTES: u64 = 2 << 20;
 /// The greatest line, above the smaller `max-record`.
 const LINE: u64 = 40_000;
+/// Of a straight stream, one that is teed, three of lines, and one of records that are dealt out.
+const WRITERS: u64 = 6;
 const RECORDS: (usize, usize) = (100, 1900);
 
 fn numbered() -> Numbered {
@@ -430,6 +432,8 @@ struct Look {
 struct Traffic {
     /// No more is written than what has to be.
     over: Arc<AtomicBool>,
+    /// How many writers have written what has to be.
+    enough: Arc<AtomicU64>,
     /// Bytes a second through each route.
     pace: u64,
     least: u64,
@@ -438,6 +442,13 @@ struct Traffic {
 impl Traffic {
     fn goes_on(&self, written: u64) -> bool {
         written < self.least || !self.over.load(Ordering::SeqCst)
+    }
+
+    /// Tells once that enough is written.
+    fn count(&self, counted: &mut bool, written: u64) {
+        if written >= self.least && !std::mem::replace(counted, true) {
+            self.enough.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     /// So that a long run of disturbances is no flood.
@@ -451,9 +462,10 @@ impl Traffic {
     fn write_pattern(&self, mut writer: FifoWriter, pattern: Pattern) -> Background<FifoWriter> {
         let traffic = self.clone();
         Background::run(move || {
-            let (clock, mut round) = (Deadline::within(PATIENCE), 0);
+            let (clock, mut round, mut counted) = (Deadline::within(PATIENCE), 0, false);
             while traffic.goes_on(writer.written()) {
                 writer.write_pattern(pattern, piece_size(round) as u64);
+                traffic.count(&mut counted, writer.written());
                 traffic.keep_pace(&clock, writer.written());
                 round += 1;
             }
@@ -470,7 +482,7 @@ impl Traffic {
     ) -> Background<(FifoWriter, u64)> {
         let traffic = self.clone();
         Background::run(move || {
-            let (clock, mut round, mut number) = (Deadline::within(PATIENCE), 0, 0);
+            let (clock, mut round, mut number, mut counted) = (Deadline::within(PATIENCE), 0, 0, false);
             let mut held: Vec<u8> = Vec::new();
             while traffic.goes_on(writer.written() * share) && number < 999_999 {
                 let cut = piece_size(round);
@@ -481,6 +493,7 @@ impl Traffic {
                 let cut = cut.min(held.len());
                 writer.write_all(&held[..cut]);
                 held.drain(..cut);
+                traffic.count(&mut counted, writer.written() * share);
                 traffic.keep_pace(&clock, writer.written() * share);
                 round += 1;
             }
@@ -561,6 +574,7 @@ fn play(seed: u64) {
     };
     let traffic = Traffic {
         over: Arc::default(),
+        enough: Arc::default(),
         pace: (BYTES / 2) * scale(),
         least: BYTES * scale(),
     };
@@ -610,7 +624,6 @@ fn play(seed: u64) {
     }
     let before = (run.daemon.probe().descriptors(), run.daemon.probe().threads());
 
-    let writers_done = || straight_in.is_done() && tee_in.is_done() && balance_in.is_done();
     let only = std::env::var("SLUICED_STORY_ONLY").unwrap_or_default();
     let interval = Duration::from_millis(if scale() > 1 { 200 } else { 60 });
     let mut left: Vec<&Disturbance> = Vec::new();
@@ -618,11 +631,7 @@ fn play(seed: u64) {
     let began = Deadline::within(PATIENCE);
     loop {
         if left.is_empty() {
-            if played >= DISTURBANCES.len()
-                && (scale() == 1
-                    || writers_done()
-                    || began.elapsed().as_secs_f64() * (traffic.pace as f64) > traffic.least as f64)
-            {
+            if played >= DISTURBANCES.len() && traffic.enough.load(Ordering::SeqCst) == WRITERS {
                 break;
             }
             left = DISTURBANCES.iter().filter(|(name, _)| name.contains(&only)).collect();
