@@ -32,7 +32,9 @@ impl RelayedRoute {
     /// The beginning of a long record, which was held until the other sources had their turn.
     pub(super) fn hand_on_overdue(&mut self) {
         for i in 0..self.sources.len() {
-            if self.may_take(i) && self.sources[i].framer.overdue() {
+            // What goes on in another route begins there.
+            let goes_on = self.sources[i].goes_on && self.sources[i].limit == Some(0);
+            if !goes_on && self.may_take(i) && self.sources[i].framer.overdue() {
                 self.sources[i].oversized += 1;
                 self.hand_on_framed(i, &[], Framed::PART);
             }
