@@ -26,6 +26,7 @@ stories!(
     begun_records_beyond_a_smaller_max_record_come_one_after_the_other,
     a_begun_record_of_a_process_is_not_torn_by_a_rename,
     a_long_record_in_parts_is_ended_before_its_route_is_closed,
+    a_begun_record_behind_a_long_one_begins_in_the_next_route,
     a_process_that_joins_while_a_long_record_is_held_gets_its_pipe,
     what_an_operator_has_paused_or_drained_stays_so,
     a_process_that_is_never_ready_takes_no_time_from_those_that_are_drained,
@@ -471,6 +472,44 @@ fn a_long_record_in_parts_is_ended_before_its_route_is_closed() {
     assert_eq!(reader.read_exact(13), b" end\nbetween\n");
     one.write_all(b" another\n");
     assert_eq!(reader.read_exact(16), b"half of another\n");
+}
+
+/// Both are longer than a record may be now, and one goes out while its route is closed: the other begins in the next.
+fn a_begun_record_behind_a_long_one_begins_in_the_next_route() {
+    let text = |name: &str, record: &str| {
+        format!(
+            "[route.{name}]\nfrom = [\"fifo:one\", \"fifo:two\"]\nto = \"fifo:out\"\nframing = \"lines\"\nmax-record = \"{record}\"\n"
+        )
+    };
+    let daemon = Daemon::start(&text("a", "64KiB"));
+    let mut reader = FifoReader::open(daemon.fifo("out"));
+    let mut writers = ["one", "two"].map(|name| FifoWriter::open(daemon.fifo(name)));
+    for (writer, byte) in std::iter::zip(&mut writers, [b'1', b'2']) {
+        writer.write_all(&[byte; 3000]);
+    }
+    daemon.wait_until("route.a", "read", |route| {
+        route
+            .list("sources")
+            .iter()
+            .all(|source| source.int("partialBytes") == 3000)
+    });
+    daemon.reload(&text("a", "1KiB"));
+    let first = reader.read_exact(3000);
+    assert!(first.iter().all(|byte| *byte == first[0]), "one of them goes first");
+    let [mut one, mut two] = writers;
+    if first[0] == b'2' {
+        std::mem::swap(&mut one, &mut two);
+    }
+    daemon.rewrite(&text("b", "1KiB"));
+    let mut client = daemon.client();
+    client.send_call("Reload", &json!({}), &[]);
+    daemon.wait_until("route.a", "being closed", |route| route.state() == "draining");
+    one.write_all(b" end\n");
+    client.reply().expect("the reload");
+    two.write_all(b" end\n");
+    let second = reader.read_exact(3010);
+    assert_eq!(&second[..5], b" end\n");
+    assert_eq!(&second[3005..], b" end\n", "it is torn");
 }
 
 /// What a route is told of an endpoint that is about to join it is not lost.

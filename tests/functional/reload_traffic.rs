@@ -1,5 +1,5 @@
-//! Reloads under traffic: four routes (splice, tee, lines fan-in, balance) move bytes while something else changes every
-//! moment. Every byte arrives once and in order where it is awaited, the accounting is exact at each look, and who was not
+//! Reloads and upgrades under traffic: four routes (splice, tee, lines fan-in, balance) move bytes while something else
+//! changes every moment. Every byte arrives once and in order where it is awaited, the accounting is exact at each look, and who was not
 //! changed is the same process with the same counters.
 //!
 //! `SLUICED_STORY_SCALE=128` moves a gigabyte. `SLUICED_STORY_SEED` plays one run again, as far as threads let it;
@@ -311,6 +311,28 @@ const DISTURBANCES: &[Disturbance] = &[
         let restarted = json!({ "name": run.wanted.relay });
         run.daemon.changes("RestartProcess", restarted);
     }),
+    ("an upgrade", Run::upgrade),
+    ("an upgrade after a reload", |run| {
+        run.wanted.splice = format!("splice-{}", run.turn);
+        run.wanted.instances = 1 + run.dice.below(5);
+        run.reload();
+        run.upgrade();
+    }),
+    ("an upgrade while a reload is under way", |run| {
+        run.wanted.relay_environment += 1;
+        run.wanted.tee = format!("tee-{}", run.turn);
+        run.daemon.rewrite(&run.wanted.text());
+        run.daemon.signal(Signal::SIGHUP);
+        run.daemon.call("Upgrade", json!({})).expect("an upgrade");
+        // The other may come first or last.
+        run.reload_with_others();
+    }),
+    ("an upgrade while a route is paused", |run| {
+        let name = json!({ "name": run.wanted.lines });
+        run.daemon.changes("PauseRoute", name.clone());
+        run.upgrade();
+        run.daemon.changes("ResumeRoute", name);
+    }),
     ("a reload beside a restart by hand", |run| {
         let mut client = run.daemon.client();
         client.send_call("RestartProcess", &json!({ "name": "worker@1" }), &[]);
@@ -369,6 +391,20 @@ impl Run {
                 assert!(was <= is, "route {name} after {steps:?}: {is} of {was}");
             }
         }
+    }
+
+    /// Every process is the same, and no counter falls.
+    fn upgrade(&mut self) {
+        let before = self.look();
+        self.daemon.upgrade();
+        let after = self.look();
+        let pids = |look: &Look| -> Vec<_> {
+            look.processes
+                .iter()
+                .map(|(name, process)| (name.clone(), process.maybe_int("pid")))
+                .collect()
+        };
+        assert_eq!(pids(&before), pids(&after), "after an upgrade");
     }
 
     /// While others change things, too.

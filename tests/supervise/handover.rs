@@ -8,14 +8,12 @@ use nix::unistd::{Pid, getpgid};
 use sluiced::model::{EventDetail, Exit, OutputPolicy, ProcessState, Readiness, Restart, Stream};
 use sluiced::supervise::{Command, Notice, Wiring};
 use sluiced::sys::orphans::Orphan;
+use sluiced::sys::parcel::Packed;
 use sluiced::sys::process as sys;
 use tokio::sync::oneshot;
 
-use super::rig::{Rig, alone, spec};
+use super::rig::{Rig, a_life_elsewhere, alone, spec, until};
 use super::{both, stdin, stdout};
-
-/// Longer than anything takes that is not to happen.
-const WHILE: Duration = Duration::from_millis(100);
 
 #[test]
 fn at_rest_nothing_happens_and_afterwards_everything() {
@@ -29,7 +27,7 @@ fn at_rest_nothing_happens_and_afterwards_everything() {
         let pid = rig.handle.snapshot().pid.unwrap();
         rig.write(b"to the log\n");
         rig.until_true("a zombie", || sys::state(pid) == Some('Z')).await;
-        tokio::time::sleep(WHILE).await;
+        a_life_elsewhere().await;
         rig.drain_notices();
         assert_eq!(rig.kinds(), ["process_started", "process_ready"]);
         assert!(!log.text().contains("to the log"), "{}", log.text());
@@ -90,15 +88,8 @@ fn a_line_that_was_begun_before_is_ended_after_it() {
         spec.stdout = OutputPolicy::Log;
         let (mut rig, log) = Rig::logged(spec, stdin());
         rig.until(ProcessState::Ready).await;
-        loop {
-            let (packed, thaw) = rig.freeze().await;
-            let (state, descriptors, bytes) = packed.into_parts();
-            if bytes.iter().any(|begun| &begun[..] == b"begun ") {
-                break;
-            }
-            drop((state, descriptors, thaw));
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let is_begun = |packed: Packed| packed.into_parts().2.iter().any(|begun| &begun[..] == b"begun ");
+        rig.until_packed("begun", is_begun).await;
         rig.upgrade_at_rest().await;
         rig.write(b"go\n");
         rig.until_true("logged", || log.text().contains("next")).await;
@@ -119,7 +110,7 @@ fn a_flood_comes_to_rest_and_goes_on_being_counted() {
         for _ in 0..20 {
             let (packed, thaw) = rig.freeze().await;
             let before = log.text().len();
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            a_life_elsewhere().await;
             assert_eq!(log.text().len(), before);
             drop((packed, thaw));
         }
@@ -251,12 +242,7 @@ fn one_that_has_left_its_group_is_still_known() {
         assert_eq!((known(&before), known(&rig.state().await)), (1, 1));
         let orphan = Orphan::hold(pid).unwrap();
         rig.end().await;
-        let gone = async {
-            while orphan.runs() {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        assert!(tokio::time::timeout(Duration::from_secs(10), gone).await.is_ok());
+        until("gone", async || !orphan.runs()).await;
     });
 }
 
@@ -295,9 +281,8 @@ fn its_notify_socket_is_still_heard() {
         let mut rig = Rig::start(spec, stdin());
         rig.until_event(|detail| matches!(detail, EventDetail::ProcessStarted { .. }))
             .await;
-        while rig.handle.snapshot().status_text.as_deref() != Some("before") {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let said = || rig.handle.snapshot().status_text.as_deref() == Some("before");
+        rig.until_true("before", said).await;
         // What it says meanwhile waits in the socket.
         let (packed, thaw) = rig.freeze().await;
         rig.write(b"\n");
@@ -307,9 +292,8 @@ fn its_notify_socket_is_still_heard() {
         rig.until(ProcessState::Ready).await;
         rig.upgrade_at_rest().await;
         rig.write(b"\n");
-        while rig.handle.snapshot().status_text.as_deref() != Some("after") {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let said = || rig.handle.snapshot().status_text.as_deref() == Some("after");
+        rig.until_true("after", said).await;
         rig.end().await;
     });
 }

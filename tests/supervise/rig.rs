@@ -87,6 +87,25 @@ fn numbers() -> Vec<u64> {
 }
 
 /// How many are open.
+/// Looks until `condition` holds, but not for ever.
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let look_again = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, look_again).await.is_ok(), "never {what}");
+}
+
+/// Another process lives meanwhile, from its begin to its end: what was due before has come to pass.
+pub async fn a_life_elsewhere() {
+    let mut spec = spec("exit 0");
+    spec.restart = Restart::Never;
+    let mut rig = Rig::start(spec, Wiring::default());
+    rig.until(ProcessState::Finished).await;
+    rig.end().await;
+}
+
 pub fn descriptors() -> usize {
     numbers().len()
 }
@@ -231,13 +250,17 @@ impl Rig {
     }
 
     /// Looks again and again at something that nobody tells.
-    pub async fn until_true(&mut self, what: &str, condition: impl Fn() -> bool) {
-        let look_again = async {
-            while !condition() {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        assert!(tokio::time::timeout(PATIENCE, look_again).await.is_ok(), "never {what}");
+    pub async fn until_true(&self, what: &str, condition: impl Fn() -> bool) {
+        until(what, async || condition()).await;
+    }
+
+    /// Looks again and again at what would be packed.
+    pub async fn until_packed(&mut self, what: &str, wanted: impl Fn(Packed) -> bool) {
+        until(what, async || {
+            let (packed, _thaw) = self.freeze().await;
+            wanted(packed)
+        })
+        .await;
     }
 
     pub fn kinds(&self) -> Vec<&'static str> {
@@ -291,7 +314,7 @@ impl Rig {
         sluiced::sys::pipe::unread(self.input().1)
     }
 
-    pub async fn until_unread(&mut self, count: usize) {
+    pub async fn until_unread(&self, count: usize) {
         let end = self.input().1.try_clone().unwrap();
         let wanted = u64::try_from(count).unwrap();
         self.until_true("read so far", || sluiced::sys::pipe::unread(&end) == wanted)

@@ -52,7 +52,8 @@ pub fn pause_briefly() {
     std::thread::sleep(Duration::from_millis(5));
 }
 
-/// Lets time pass where its passing is the measurement: the CPU time that an idle daemon uses meanwhile.
+/// Lets time pass where its passing is what is wanted: the CPU time that an idle daemon uses meanwhile, the pace of a load,
+/// or a moment that is drawn by lot. It proves nothing.
 pub fn let_pass(window: Duration) {
     std::thread::sleep(window);
 }
