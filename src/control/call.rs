@@ -181,6 +181,9 @@ pub struct Causes {
     pub causes: Vec<Cause>,
 }
 
+/// Every Varlink service answers this at once.
+pub const GET_INFO: &str = "org.varlink.service.GetInfo";
+
 /// `org.varlink.service.GetInfo`'s reply.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

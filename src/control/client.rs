@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::call::GET_INFO;
 use super::error::{Error, WireError};
 
 /// How long a daemon that lives may take to accept, to read a request, and to answer one that does not wait.
@@ -89,7 +90,7 @@ impl Client {
     }
 
     /// As `call`, for what may be done twice: where the connection ends without a reply, since the daemon has been upgraded
-    /// in this moment, it is asked again.
+    /// in this moment, it is asked again, if there is somebody who answers.
     pub fn call_again(
         &mut self,
         method: &str,
@@ -105,6 +106,12 @@ impl Client {
                 return Err(ClientError::Gone);
             };
             *self = next;
+            // A call that waits may have its reply at any time. That nobody is there has to be known before.
+            match self.call(GET_INFO, &Map::new(), false) {
+                Ok(_) | Err(ClientError::Gone) => {}
+                Err(ClientError::Silent(_)) => return Err(ClientError::Gone),
+                result => return result,
+            }
         }
         self.call(method, parameters, waits)
     }

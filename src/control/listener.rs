@@ -94,11 +94,6 @@ impl Listener {
     pub fn made(&self) -> Option<&Made> {
         self.made.as_ref()
     }
-
-    /// Ends every connection that waits in its queue.
-    pub fn turn_away(&self) {
-        while self.socket.accept().is_ok() {}
-    }
 }
 
 impl AsFd for Listener {

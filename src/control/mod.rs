@@ -32,7 +32,7 @@ pub use backend::{Backend, Caller, Subscription};
 pub use dispatch::{RELAY_IDL, SERVICE_IDL};
 pub use error::{Error, WireError};
 pub use listener::{ListenError, Listener, Made, from_activation, listen, taken_over};
-pub use server::{Hold, Limits, Server};
+pub use server::{Hold, Limits, Server, turn_away};
 
 #[cfg(test)]
 mod idl_tests;

@@ -147,7 +147,8 @@ impl<B: Backend> Server<B> {
         let full = self.shared.table.borrow().len() >= limit;
         if full && !self.shared.table.borrow_mut().make_room(now) {
             if let Ok(stream) = stream.into_std() {
-                refuse(stream, &format!("{limit} connections are in use; try again"));
+                let why = format!("{limit} connections are in use; try again");
+                refuse(stream, &Error::Busy(why));
             }
             return;
         }
@@ -196,7 +197,8 @@ impl<B: Backend> Server<B> {
     fn refuse_by_spare(&mut self) {
         self.spare = None;
         if let Ok((stream, _)) = self.listener.socket().accept() {
-            refuse(stream, "the daemon has no file descriptor left; try again");
+            let why = "the daemon has no file descriptor left; try again";
+            refuse(stream, &Error::Busy(why.to_owned()));
         }
     }
 
@@ -239,9 +241,16 @@ fn spare() -> Option<File> {
     File::open("/dev/null").ok()
 }
 
+/// Where no server will run: tells every client that waits in the socket's queue why, and closes.
+pub fn turn_away(listener: &Listener, why: &Error) {
+    while let Ok((stream, _)) = listener.socket().accept() {
+        refuse(stream, why);
+    }
+}
+
 /// Says why and closes, without waiting for anything.
-fn refuse(mut stream: std::os::unix::net::UnixStream, why: &str) {
-    let reply = serde_json::to_vec(&Error::Busy(why.to_owned()).to_wire());
+fn refuse(mut stream: std::os::unix::net::UnixStream, why: &Error) {
+    let reply = serde_json::to_vec(&why.to_wire());
     if let (Ok(mut reply), Ok(())) = (reply, stream.set_nonblocking(true)) {
         reply.push(0);
         let _ = stream.write(&reply);

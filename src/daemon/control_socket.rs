@@ -60,15 +60,16 @@ pub fn is_passed(passed: &[Passed]) -> bool {
     passed.iter().any(|(_, name)| name == CONTROL)
 }
 
-/// Before an exit that systemd takes as final: who has called already gets an end of stream. Left in the queue, it would have
-/// systemd start this daemon again at once, and again, until it gives up the socket (StartLimitBurst=).
-pub fn turn_away() {
+/// Before an exit that systemd takes as final: who has called already is told that there is no daemon. Left in the queue, it
+/// would have systemd start this daemon again at once, and again, until it gives up the socket (StartLimitBurst=); with no
+/// more than an end of stream, a client would call again, as it does over an upgrade.
+pub fn turn_away(why: &control::Error) {
     // Nothing has been opened yet, and nobody is left to tell of an error to.
     for (descriptor, name) in activation::take().unwrap_or_default() {
         if name == CONTROL
             && let Ok(listener) = control::from_activation(descriptor)
         {
-            listener.turn_away();
+            control::turn_away(&listener, why);
         }
     }
 }

@@ -38,6 +38,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::config::{self, Diagnostics};
+use crate::control::Error;
+use crate::control::types::Diagnostic;
 use crate::model::Config;
 use arguments::Arguments;
 use handover::Inherited;
@@ -69,10 +71,25 @@ pub fn main() -> ExitCode {
     match loaded {
         Ok(config) => run::run(config, &arguments),
         Err(diagnostics) => {
-            control_socket::turn_away();
+            control_socket::turn_away(&not_starting(&diagnostics));
             refuse(&diagnostics)
         }
     }
+}
+
+/// For a client that nothing is known of: who may read what stands in the config, the config would say.
+fn not_starting(diagnostics: &Diagnostics) -> Error {
+    let file = diagnostics.iter().next().map(|first| first.file.clone());
+    let count = match diagnostics.iter().count() {
+        1 => "1 problem".to_owned(),
+        many => format!("{many} problems"),
+    };
+    Error::InvalidConfig(vec![Diagnostic {
+        file: file.unwrap_or_default(),
+        message: format!("the daemon does not start, since its config has {count}"),
+        help: Some("`sluiced --check`, or its log, shows them; correct the config, and ask again".to_owned()),
+        ..Diagnostic::default()
+    }])
 }
 
 fn refuse(diagnostics: &Diagnostics) -> ExitCode {

@@ -219,9 +219,38 @@ fn a_daemon_that_goes_away_is_noticed() {
     let (mut stream, _) = listener.accept().unwrap();
     let mut request = [0; 16];
     stream.read_exact(&mut request).unwrap();
+    drop(listener);
     drop(stream);
     let output = child.wait_with_output().unwrap();
     assert!(failed(&output, 3).contains("went away"));
+}
+
+/// Over an upgrade it asks again; that there is somebody who answers is known before it waits.
+#[test]
+fn a_call_that_waits_is_not_asked_again_of_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    let listener = UnixListener::bind(&path).unwrap();
+    let child = ctl(&["stop", "web"])
+        .env("SLUICED_SOCKET", &path)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let asked = || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        BufReader::new(&stream).read_until(0, &mut request).unwrap();
+        request.pop();
+        (stream, serde_json::from_slice::<Value>(&request).unwrap())
+    };
+    let (first, request) = asked();
+    assert_eq!(request["method"], "io.sluiced.Relay.StopProcess");
+    drop(first);
+    let (silent, request) = asked();
+    assert_eq!(request["method"], "org.varlink.service.GetInfo");
+    let output = child.wait_with_output().unwrap();
+    assert!(failed(&output, 3).contains("went away"));
+    drop(silent);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::Story;
 use crate::lab::Lab;
 use crate::service::Service;
-use crate::support::{Dice, FifoReader, FifoWriter, Life, check_lives, let_pass, until};
+use crate::support::{Dice, FifoReader, FifoWriter, Life, check_lives, let_pass, scale, until};
 
 pub const STORIES: &[Story] = &[
     (
@@ -110,7 +110,7 @@ fn killed_with_full_pipes_nothing_is_lost(lab: &Lab) {
     service.drop_in(OFTEN);
     service.start();
     assert!(stored(&service) > 0);
-    killed(&service, 5, 1);
+    killed(&service, 5 * scale(), 1);
     ends_whole(lab, &service, &["slow"]);
 }
 
@@ -120,7 +120,7 @@ fn killed_between_three_nothing_is_doubled(lab: &Lab) {
     let service = Service::with(lab, &config(&consumers));
     service.drop_in(OFTEN);
     service.start();
-    killed(&service, 5, 2);
+    killed(&service, 5 * scale(), 2);
     ends_whole(lab, &service, &consumers);
 }
 

@@ -119,6 +119,8 @@ fn a_call_to_a_bad_config_is_one_try(lab: &Lab) {
     lab.told(&["systemctl", "start", "sluiced.socket"]);
     let refused = lab.run(&["sluicectl", "status"]);
     assert_eq!(refused.code, 3, "{refused:#?}");
+    let said = "the daemon does not start, since its config has 1 problem";
+    assert!(refused.stderr.contains(said), "{refused:#?}");
     service.wait_property("ActiveState", "failed");
     assert_eq!(lab.told(&["systemctl", "is-active", "sluiced.socket"]), "active\n");
     let tries = service.messages();
