@@ -21,7 +21,7 @@ fn route(text: &str) -> Arc<RouteSpec> {
         text: text.to_owned(),
     };
     let (config, _) = config::parse(vec![file], &Environment::of_this_process()).unwrap();
-    Arc::new(config.routes[0].clone())
+    Arc::clone(&config.routes[0])
 }
 
 async fn within_a_while<T>(answer: oneshot::Receiver<T>) -> T {

@@ -26,6 +26,7 @@ mod unsupported;
 mod warning;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use environment::Environment;
@@ -93,7 +94,7 @@ fn check(inputs: Vec<Input>, environment: &Environment) -> Result<Config, Diagno
         daemon,
         control,
         processes: processes.into_iter().filter_map(|process| process.spec).collect(),
-        routes: routes.into_iter().filter_map(|route| route.spec).collect(),
+        routes: routes.into_iter().filter_map(|route| route.spec).map(Arc::new).collect(),
     };
     report.finish()?;
     let files = inputs.into_iter().filter_map(Input::into_file).collect();

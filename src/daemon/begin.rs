@@ -38,7 +38,7 @@ pub(super) async fn begin(
     let routes: Vec<RouteHandle> = threaded
         .map(|(route, thread)| {
             let packed = running.as_mut().and_then(|all| all.route(route.name.as_str()));
-            let spec = Arc::new(route.clone());
+            let spec = Arc::clone(route);
             match packed {
                 Some(packed) => thread.restore(spec, packed),
                 None => thread.relay(spec),
@@ -47,7 +47,7 @@ pub(super) async fn begin(
         .collect();
     begun(&threads, &routes).await;
     let ids = config.processes.iter().flat_map(ProcessSpec::ids).collect();
-    let wiring = Wiring::new(ids, config.routes.iter());
+    let wiring = Wiring::new(ids, config.routes.iter().map(|route| &**route));
     let mut processes = Vec::new();
     for spec in &config.processes {
         let spec = Arc::new(spec.clone());

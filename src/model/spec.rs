@@ -1,5 +1,6 @@
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ pub struct Config {
     /// `[process.*]`
     pub processes: Vec<ProcessSpec>,
     /// `[route.*]`
-    pub routes: Vec<RouteSpec>,
+    pub routes: Vec<Arc<RouteSpec>>,
 }
 
 /// One config file as it was read.

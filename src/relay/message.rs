@@ -15,6 +15,9 @@ use crate::sys::parcel::Packed;
 /// Events that a relay thread may be ahead of the control plane.
 const RING: usize = 1024;
 
+/// Boxed, since a queue of them keeps a block of places for as long as it is: for each route, however idle.
+pub(super) type Commands = mpsc::UnboundedReceiver<Box<Command>>;
+
 /// What a route is told.
 #[derive(Debug)]
 pub enum Command {

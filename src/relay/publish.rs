@@ -10,7 +10,7 @@ use crate::model::Distribution;
 impl RelayedRoute {
     pub(super) fn publish(&mut self) {
         self.write_snapshot();
-        for event in self.untold.events.drain(..) {
+        for event in std::mem::take(&mut self.untold.events) {
             self.reports.event(event);
         }
         if std::mem::take(&mut self.untold.changed) {

@@ -5,14 +5,13 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use super::cell::RouteCell;
 use super::destination::Destination;
 use super::fast;
 use super::handover::Freeze;
-use super::message::{Command, Reports};
+use super::message::{Command, Commands, Reports};
 use super::retune;
 use super::rewire::{Removed, Rewiring};
 use super::source::Source;
@@ -62,7 +61,7 @@ pub(super) struct RelayedRoute {
     pub cell: RouteCell,
     pub reports: Reports,
     pub scratch: Scratch,
-    pub commands: mpsc::UnboundedReceiver<Command>,
+    pub commands: Commands,
     /// Received while waiting.
     pub heard: Option<Command>,
     pub timer: Option<(Moment, Pin<Box<Sleep>>)>,
@@ -95,13 +94,13 @@ impl RelayedRoute {
     pub fn new(
         spec: Arc<RouteSpec>,
         cell: RouteCell,
-        commands: mpsc::UnboundedReceiver<Command>,
+        commands: Commands,
         reports: Reports,
         around: &Surroundings,
         scratch: Scratch,
     ) -> RelayedRoute {
         let names = cell.read();
-        let sources: Vec<Source> = std::iter::zip(&spec.from, names.sources)
+        let mut sources: Vec<Source> = std::iter::zip(&spec.from, names.sources)
             .filter_map(|(source, shown)| {
                 Some(Source::new(
                     shown.name,
@@ -111,6 +110,8 @@ impl RelayedRoute {
                 ))
             })
             .collect();
+        // Thousands of routes have one.
+        sources.shrink_to_fit();
         let destinations: Vec<Destination> = std::iter::zip(&spec.to, names.destinations)
             .map(|(destination, shown)| {
                 let kind = endpoint::destination(destination, &spec.name, framing::terminator(spec.framing), around);
@@ -185,8 +186,8 @@ impl RelayedRoute {
         self.check_law();
     }
 
-    /// Relays until it is told to stop.
-    pub async fn run(mut self) {
+    /// Relays until it is told to stop. Boxed, since what is moved into a task stands in it twice.
+    pub async fn run(mut self: Box<Self>) {
         self.look_at_pauses();
         self.publish();
         while !self.stop {
@@ -211,7 +212,7 @@ impl RelayedRoute {
     }
 
     pub fn next_command(&mut self) -> Option<Command> {
-        self.heard.take().or_else(|| self.commands.try_recv().ok())
+        self.heard.take().or_else(|| self.commands.try_recv().ok().map(|command| *command))
     }
 
     /// The last of the commands: whoever sends another one gets it back.
@@ -224,7 +225,7 @@ impl RelayedRoute {
             std::task::Poll::Pending => std::task::Poll::Pending,
             std::task::Poll::Ready(command) => {
                 // Nobody is left to command: the daemon ends.
-                self.heard = Some(command.unwrap_or(Command::Stop));
+                self.heard = Some(command.map_or(Command::Stop, |command| *command));
                 std::task::Poll::Ready(())
             }
         }

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use super::cell::RouteCell;
-use super::message::{Brought, Command, Reports};
+use super::message::{Brought, Command, Commands, Reports};
 use super::route::{self, RelayedRoute};
 use crate::endpoint::ends::{Surroundings, Taken};
 use crate::model::RouteSpec;
@@ -33,7 +33,7 @@ enum Task {
 struct NewRoute {
     spec: Arc<RouteSpec>,
     cell: RouteCell,
-    commands: mpsc::UnboundedReceiver<Command>,
+    commands: Commands,
     brought: Brought,
     /// What the daemon's last life has left of it.
     packed: Option<Unpacked>,
@@ -46,7 +46,7 @@ pub struct RouteHandle {
     pub spec: Arc<RouteSpec>,
     /// Its snapshot.
     pub cell: RouteCell,
-    commands: mpsc::UnboundedSender<Command>,
+    commands: mpsc::UnboundedSender<Box<Command>>,
 }
 
 impl RouteHandle {
@@ -64,7 +64,7 @@ impl RouteHandle {
 
     /// The same; gives the command back where nobody hears it any more.
     pub fn offer(&self, command: Command) -> Option<Command> {
-        self.commands.send(command).err().map(|unheard| unheard.0)
+        self.commands.send(Box::new(command)).err().map(|unheard| *unheard.0)
     }
 }
 
@@ -176,7 +176,7 @@ async fn own(mut new_tasks: mpsc::UnboundedReceiver<Task>, (taken, store): (Arc<
                 }
                 // Those that have been closed meanwhile.
                 while running.try_join_next().is_some() {}
-                running.spawn_local(route.run());
+                running.spawn_local(Box::new(route).run());
             }
             Task::Ping(pong) => {
                 // Nobody waits any more: the answer came too late.

@@ -3,8 +3,8 @@
 //! With the kernel's 64 KiB, who writes, who relays and who reads wake each other up for every 64 KiB. So the first bulky splice
 //! makes the pipes on both sides larger. Pipes of idle and of trickling routes stay as they are: a pipe's capacity counts
 //! against a limit of its user (pipe(7), pipe-user-pages-soft), and beyond that limit *every* new pipe of the user is of two
-//! pages. Never more than half of the limit is taken, in sum, and as much by whoever needs no limit, since what stands in pipes is
-//! memory of the kernel's.
+//! pages. Half of the limit is shared evenly by all ends that bulk goes through, so that no route is faster for having
+//! been first; also where the user needs no limit, since what stands in pipes is memory of the kernel's.
 
 use std::cell::Cell;
 use std::os::fd::AsFd;
@@ -14,53 +14,79 @@ use crate::sys::pipe;
 
 /// The size that a pipe has when nobody has asked for another one. What has another size was given it by somebody.
 const DEFAULT: u64 = 64 * 1024;
-/// What is asked for, and the share of all that may be taken up to which it is: the first routes get much, the next ones some.
-const WANTED: [(u64, u64); 2] = [(1024 * 1024, 2), (256 * 1024, 1)];
+/// The most that is asked for.
+const LARGEST: u64 = 1024 * 1024;
 /// What an unprivileged user's pipes may have in sum, where it cannot be told.
 const SOFT_PAGES: u64 = 16_384;
 const PAGE: u64 = 4096;
+/// An end looks again at how many there are after so many calls that moved bulk.
+const AGAIN: u32 = 16;
 
-/// Pages that all ends of this process have added to their pipes.
+/// Ends of this process that bulk goes through.
+static ENDS: AtomicU64 = AtomicU64::new(0);
+/// Pages that they have added to their pipes.
 static ADDED: AtomicU64 = AtomicU64::new(0);
 
-/// Whether an end's pipe was made larger. What that added is given back when the end is dropped.
+/// How large an end's pipe was made. What that added is given back when the end is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Growth {
-    tried: Cell<bool>,
-    /// Added.
-    pages: Cell<u64>,
+    /// Its pipe keeps its size.
+    fixed: Cell<bool>,
+    calls: Cell<u32>,
+    /// Of its pipe, once it is one of those that share.
+    size: Cell<Option<u64>>,
 }
 
 impl Growth {
     /// Of an end whose pipe keeps its size.
     pub fn none() -> Growth {
-        Growth {
-            tried: Cell::new(true),
-            pages: Cell::new(0),
-        }
+        let growth = Growth::default();
+        growth.fixed.set(true);
+        growth
     }
 
-    /// Makes the pipe larger, if that was not tried before and can be had. What cannot be had is no trouble.
+    /// Bulk went through: makes the pipe as large as its share, now and then. What cannot be had is no trouble.
     pub fn grow(&self, end: impl AsFd) {
-        if self.tried.replace(true) || pipe::size(&end).ok() != Some(DEFAULT) {
+        let calls = self.calls.replace(self.calls.get().wrapping_add(1));
+        if self.fixed.get() || !calls.is_multiple_of(AGAIN) {
             return;
         }
-        let most = pipe::soft_limit().unwrap_or(SOFT_PAGES) / 2;
-        for (wanted, share) in WANTED {
-            let pages = (wanted - DEFAULT) / PAGE;
-            let sum = ADDED.fetch_add(pages, Ordering::Relaxed) + pages;
-            if sum <= most / share && pipe::set_size(&end, wanted).is_ok() {
-                self.pages.set(pages);
-                return;
+        let size = match self.size.get() {
+            Some(size) => size,
+            None if pipe::size(&end).ok() == Some(DEFAULT) => {
+                ENDS.fetch_add(1, Ordering::Relaxed);
+                DEFAULT
             }
-            ADDED.fetch_sub(pages, Ordering::Relaxed);
-        }
+            // Somebody has asked for that.
+            None => return self.fixed.set(true),
+        };
+        self.size.set(Some(self.resize(end, size)));
     }
+
+    fn resize(&self, end: impl AsFd, size: u64) -> u64 {
+        let most = pipe::soft_limit().unwrap_or(SOFT_PAGES) / 2;
+        let wanted = share(most, ENDS.load(Ordering::Relaxed));
+        let (before, after) = ((size - DEFAULT) / PAGE, (wanted - DEFAULT) / PAGE);
+        let sum = ADDED.fetch_add(after, Ordering::Relaxed) + after;
+        // Less is refused while more stands in it (EBUSY), and more where the user has too much: another time.
+        let done = wanted != size && (after < before || sum - before <= most) && pipe::set_size(end, wanted).is_ok();
+        ADDED.fetch_sub(if done { before } else { after }, Ordering::Relaxed);
+        if done { wanted } else { size }
+    }
+}
+
+/// Of so many pages for so many ends: a power of two in bytes.
+fn share(pages: u64, ends: u64) -> u64 {
+    let each = pages * PAGE / ends.max(1);
+    1 << each.clamp(DEFAULT, LARGEST).ilog2()
 }
 
 impl Drop for Growth {
     fn drop(&mut self) {
-        ADDED.fetch_sub(self.pages.get(), Ordering::Relaxed);
+        if let Some(size) = self.size.get() {
+            ENDS.fetch_sub(1, Ordering::Relaxed);
+            ADDED.fetch_sub((size - DEFAULT) / PAGE, Ordering::Relaxed);
+        }
     }
 }
 
@@ -69,13 +95,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_pipe_of_the_default_size_grows_and_gives_back_what_it_took() {
+    fn all_have_as_much_and_no_more_than_there_is() {
+        let shares = [0, 1, 32, 33, 64, 200, 512, 513, 10_000].map(|ends| share(8192, ends) / 1024);
+        assert_eq!(shares, [1024, 1024, 1024, 512, 512, 128, 64, 64, 64]);
+    }
+
+    #[test]
+    fn only_a_pipe_of_the_default_size_grows_and_shrinks_again() {
         let (read, _write) = pipe::pair().unwrap();
         let growth = Growth::default();
         growth.grow(&read);
         let size = pipe::size(&read).unwrap();
-        assert_eq!(growth.pages.get() * PAGE + DEFAULT, size);
-        assert!(WANTED.iter().any(|(wanted, _)| *wanted == size));
+        assert_eq!(growth.size.get(), Some(size));
+        assert!((DEFAULT..=LARGEST).contains(&size));
+        ENDS.fetch_add(1_000_000, Ordering::Relaxed);
+        (0..AGAIN).for_each(|_| growth.grow(&read));
+        assert_eq!(pipe::size(&read).unwrap(), DEFAULT);
+        ENDS.fetch_sub(1_000_000, Ordering::Relaxed);
 
         let (read, _write) = pipe::pair().unwrap();
         pipe::set_size(&read, 2 * DEFAULT).unwrap();

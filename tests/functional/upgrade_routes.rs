@@ -51,6 +51,9 @@ fn what_is_queued_to_a_stuck_reader() {
             let queued = daemon.route("a").destination(0).int("queuedBytes");
             assert!(queued >= 1 << 20, "{queued}");
         }
+        daemon.wait_until("route.a", "taken by the other reader", |route| {
+            other.is_none() || route.destination(1).int("kernelBytes") == 0
+        });
         daemon.upgrade_at_rest(&["route.a"]);
         daemon.upgrade_at_rest(&["route.a"]);
         let mut checker = Checker::new(pattern);

@@ -75,7 +75,7 @@ pub(super) async fn apply(daemon: &Rc<Daemon>, wanted: Config, steps: &[Step]) {
             .filter(|to| endpoint::capabilities(&to.endpoint).spliceable)
             .map(|to| to.endpoint.to_string())
             .collect(),
-        target: Wiring::new(ids, wanted.routes.iter()),
+        target: Wiring::new(ids, wanted.routes.iter().map(|route| &**route)),
         joins: joins(&wanted, steps),
         patience: Cell::new(clock::now()),
         deadline: Cell::new(None),
@@ -312,7 +312,7 @@ impl Reload<'_> {
         }))
     }
 
-    fn route_wanted(&self, name: &Name) -> Option<&RouteSpec> {
+    fn route_wanted(&self, name: &Name) -> Option<&Arc<RouteSpec>> {
         self.wanted.routes.iter().find(|route| route.name == *name)
     }
 
@@ -333,10 +333,10 @@ impl Reload<'_> {
         };
         // A reload is no resume, and no pause.
         if let Some(held) = self.held.borrow().get(name) {
-            spec.start_paused = *held;
+            Arc::make_mut(&mut spec).start_paused = *held;
         }
         let brought = self.daemon.shelf.borrow_mut().take_brought(&spec);
-        let handle = self.daemon.next_thread().relay_on(Arc::new(spec), brought);
+        let handle = self.daemon.next_thread().relay_on(spec, brought);
         self.replace_route(handle.clone());
         self.daemon.lend_what_is_there(&handle, |_| true);
     }

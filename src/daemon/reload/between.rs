@@ -64,7 +64,7 @@ pub(super) fn joins(wanted: &Config, steps: &[Step]) -> BTreeMap<Name, usize> {
         };
         let route = wanted.routes.iter().find(|route| route.name == *name);
         let joins = |route: &RouteSpec| route.to.iter().any(|to| to.endpoint.to_string() == **end);
-        if route.is_some_and(joins) {
+        if route.is_some_and(|route| joins(route)) {
             last.insert(name.clone(), step.stage);
         }
     }
