@@ -13,6 +13,7 @@ use crate::endpoint::ends::{Surroundings, Taken};
 use crate::model::RouteSpec;
 use crate::store::Store;
 use crate::sys::parcel::Unpacked;
+use crate::sys::scheduling;
 use crate::sys::watch::Openings;
 
 /// A thread that relays.
@@ -80,6 +81,9 @@ impl RelayThread {
         let thread = std::thread::Builder::new()
             .name(format!("relay-{number}"))
             .spawn(move || {
+                // A writer that goes on writing, and a reader that goes on reading, leave more to do at once than one that is
+                // interrupted for each piece. Refused, it is only slower.
+                let _ = scheduling::batch();
                 LocalSet::new().block_on(&runtime, own(new_tasks, (theirs, store), reports));
             })?;
         Ok(RelayThread {

@@ -16,5 +16,6 @@ pub mod pipe;
 pub mod poll;
 pub mod process;
 pub mod reactor;
+pub mod scheduling;
 pub mod shared;
 pub mod watch;
