@@ -16,8 +16,8 @@ use crate::support::clock::{self, Deadline};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What one turn moves to or from one FIFO.
 const TURN: usize = 64 * 1024;
-/// The first part of the window is not counted: until every route is busy.
-const WARM: Duration = Duration::from_millis(200);
+/// The first part of the window is not counted: until every route is busy, and has found its pace.
+const WARM: Duration = Duration::from_secs(1);
 
 /// `count=N to=PREFIX`: writes into PREFIX0 … for ever, each in its turn whatever it takes then.
 pub fn feed(orders: &Orders) -> Result<(), String> {

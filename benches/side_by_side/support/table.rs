@@ -171,11 +171,11 @@ impl Table {
             cpu_ratio,
         ] = row.cells();
         let mut line = format!("  {load}: {who} {ours}");
-        if !against.is_empty() {
+        if row.trouble.is_none() && !against.is_empty() {
             let _ = write!(line, " | {against} {theirs} | ratio {ratio}");
         }
         if !target.is_empty() {
-            let _ = write!(line, " | {target}");
+            let _ = write!(line, " | target {target}");
         }
         if !cpu.is_empty() {
             let _ = write!(line, " | CPU s/GB {cpu}");
