@@ -11,7 +11,7 @@ use crate::endpoint;
 use crate::model::{Framing, PathChoice, RouteSpec, WhenFull};
 use crate::store::Store;
 use crate::sys::{clock, errno};
-use crate::transport::{Fast, Moved, Tee, TeeMoved, splice};
+use crate::transport::{CHUNK, Fast, Moved, Tee, TeeMoved, splice};
 
 /// When splice(2) is refused on a route that may not copy.
 const STALL: Duration = Duration::from_millis(500);
@@ -41,7 +41,9 @@ pub(super) fn of(spec: &RouteSpec) -> Fast {
 pub(super) fn tee(spec: &RouteSpec, store: &Store) -> Option<Tee> {
     let make = || {
         let lanes = spec.to.iter().map(|to| to.endpoint.to_string()).collect();
-        Tee::new(spec.to.iter().map(|destination| destination.high_watermark)).kept(store, &spec.name, lanes)
+        // As much as may be queued for one that is copied to: up to the watermark, and one read.
+        let rooms = spec.to.iter().map(|to| to.high_watermark.saturating_add(CHUNK as u64));
+        Tee::new(rooms).kept(store, &spec.name, lanes)
     };
     (of(spec) == Fast::Tee && spec.path != PathChoice::Copy).then(make)
 }

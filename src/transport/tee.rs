@@ -95,7 +95,7 @@ impl Calls {
 }
 
 impl Tee {
-    /// One staging pipe for each destination, of at most so many bytes: its high watermark. How large it is in the end is
+    /// One staging pipe for each destination, of at most so many bytes. How large it is in the end is
     /// the kernel's answer, and a round brings no more than the smallest takes.
     #[must_use]
     pub fn new(capacities: impl IntoIterator<Item = u64>) -> Tee {

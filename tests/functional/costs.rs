@@ -139,13 +139,13 @@ fn a_spliced_piece() {
             &format!("path = \"{path}\""),
             1,
             BULK,
-            &Bounds { moving: 2.0, all: 6.0 },
+            &Bounds { moving: 1.0, all: 3.0 },
         );
     }
 }
 
 fn a_large_spliced_piece() {
-    costs("path = \"splice\"", 1, LARGE, &Bounds { moving: 3.0, all: 9.0 });
+    costs("path = \"splice\"", 1, LARGE, &Bounds { moving: 3.0, all: 8.0 });
 }
 
 fn a_copied_piece() {
@@ -157,7 +157,7 @@ fn a_piece_of_lines() {
 }
 
 fn a_piece_to_three() {
-    costs("path = \"auto\"", 3, BULK, &Bounds { moving: 7.0, all: 11.0 });
+    costs("path = \"auto\"", 3, BULK, &Bounds { moving: 7.0, all: 9.0 });
 }
 
 fn a_small_message() {
