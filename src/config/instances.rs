@@ -15,11 +15,9 @@ pub(super) fn drawn(routes: Vec<Arc<RouteSpec>>, processes: &[ProcessSpec]) -> V
         let (process, _) = endpoint::stream_of(endpoint)?;
         instances.get(&process.name)
     };
-    let each = |endpoint: &EndpointSpec| {
-        match instances_of(endpoint) {
-            Some(ids) => endpoint::of_each_instance(endpoint, ids),
-            None => vec![endpoint.clone()],
-        }
+    let each = |endpoint: &EndpointSpec| match instances_of(endpoint) {
+        Some(ids) => endpoint::of_each_instance(endpoint, ids),
+        None => vec![endpoint.clone()],
     };
     let sources = |from: &SourceSpec| {
         let from = from.clone();

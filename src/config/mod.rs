@@ -94,7 +94,11 @@ fn check(inputs: Vec<Input>, environment: &Environment) -> Result<Config, Diagno
         daemon,
         control,
         processes: processes.into_iter().filter_map(|process| process.spec).collect(),
-        routes: routes.into_iter().filter_map(|route| route.spec).map(Arc::new).collect(),
+        routes: routes
+            .into_iter()
+            .filter_map(|route| route.spec)
+            .map(Arc::new)
+            .collect(),
     };
     report.finish()?;
     let files = inputs.into_iter().filter_map(Input::into_file).collect();

@@ -212,7 +212,9 @@ impl RelayedRoute {
     }
 
     pub fn next_command(&mut self) -> Option<Command> {
-        self.heard.take().or_else(|| self.commands.try_recv().ok().map(|command| *command))
+        self.heard
+            .take()
+            .or_else(|| self.commands.try_recv().ok().map(|command| *command))
     }
 
     /// The last of the commands: whoever sends another one gets it back.

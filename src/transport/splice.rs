@@ -109,7 +109,7 @@ fn refusal(error: &io::Error, input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> 
 }
 
 /// Why nothing can be moved now; `None`: poll(2) knows of no reason.
-fn obstacle(input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> Option<Moved> {
+pub(super) fn obstacle(input: BorrowedFd<'_>, output: BorrowedFd<'_>) -> Option<Moved> {
     let (source, destination) = poll::both(input, output);
     if !source.readable {
         Some(if source.hung_up { Moved::End } else { Moved::Nothing })

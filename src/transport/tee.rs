@@ -16,7 +16,7 @@ use nix::errno::Errno;
 
 use super::BULKY;
 use super::end::{ReadEnd, WriteEnd};
-use super::splice::{Call, Moved, call};
+use super::splice::{Call, Moved, call, obstacle};
 use crate::model::Name;
 use crate::store::{Kept, Store};
 use crate::sys::pipe;
@@ -57,6 +57,9 @@ pub struct Tee {
     calls: Calls,
     /// By which the pipes outlive the daemon.
     keeping: Option<Keeping>,
+    /// Room for two lists of lanes, so that a round allocates nothing.
+    members: Vec<usize>,
+    lacking: Vec<usize>,
 }
 
 /// One destination's.
@@ -109,6 +112,8 @@ impl Tee {
             source: None,
             calls: Calls::KERNEL,
             keeping: None,
+            members: Vec::new(),
+            lacking: Vec::new(),
         }
     }
 
@@ -160,24 +165,34 @@ impl Tee {
         if !self.source.as_ref().is_some_and(is_same) {
             self.abandon();
         }
-        let members: Vec<usize> = (0..self.lanes.len()).filter(|i| takes(*i)).collect();
+        let mut members = std::mem::take(&mut self.members);
+        members.clear();
+        members.extend((0..self.lanes.len()).filter(|i| takes(*i)));
+        let moved = self.round_of(from, most, &members);
+        self.members = members;
+        moved
+    }
+
+    fn round_of(&mut self, from: &ReadEnd, most: usize, members: &[usize]) -> TeeMoved {
         if let Some(busy) = members.iter().find(|i| self.bytes(**i) > 0) {
             return TeeMoved::Busy(*busy);
         }
         if most == 0 {
             return TeeMoved::Nothing;
         }
-        match self.open(&members) {
+        match self.open(members) {
             Ok(true) => {}
             Ok(false) => return TeeMoved::Unkept,
             Err(error) => return TeeMoved::Refused(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)),
         }
-        match self.advance(from, most, &members) {
+        match self.advance(from, most, members) {
             Moved::Bytes(count) => {
                 if count >= BULKY {
                     from.grow();
                 }
-                self.settle(&members, count as u64);
+                let room = members.iter().map(|i| self.capacity(*i)).min().unwrap_or(0);
+                from.set_short((count as u64) < room.min(most as u64));
+                self.settle(members, count as u64);
                 TeeMoved::Bytes(count)
             }
             Moved::Nothing => {
@@ -282,11 +297,10 @@ impl Tee {
     /// Everything of a round that is not done yet. The answer is that of the first call that did not move bytes, or of
     /// the last call.
     fn advance(&mut self, from: &ReadEnd, most: usize, members: &[usize]) -> Moved {
-        let mut lacking = match self.lacking(members) {
-            Ok(lacking) => lacking,
-            Err(error) => return Moved::refused(&error),
-        };
-        let Some(last) = lacking.pop() else {
+        if let Err(error) = self.find_lacking(members) {
+            return Moved::refused(&error);
+        }
+        let Some(last) = self.lacking.pop() else {
             return Moved::Nothing;
         };
         if let Some(keeping) = &self.keeping {
@@ -296,7 +310,8 @@ impl Tee {
         let mut share = staged.min().map_or(most, |staged| {
             usize::try_from(staged).map_or(most, |staged| staged.min(most))
         });
-        for i in lacking {
+        for at in 0..self.lacking.len() {
+            let i = self.lacking[at];
             match self.fill(i, from, share, self.calls.tee) {
                 // Less than the others have: then the round is over with less.
                 Moved::Bytes(count) => share = count,
@@ -309,7 +324,7 @@ impl Tee {
 
     /// The members that have nothing of this round yet, the smallest staging pipe first. There is at least one of them,
     /// unless there is no member: somebody has to take the bytes off the source.
-    fn lacking(&mut self, members: &[usize]) -> io::Result<Vec<usize>> {
+    fn find_lacking(&mut self, members: &[usize]) -> io::Result<()> {
         if members.iter().all(|i| self.ahead(*i) > 0)
             && let Some(largest) = members.iter().max_by_key(|i| self.capacity(**i))
         {
@@ -319,9 +334,12 @@ impl Tee {
                 tracing::debug!("a staging pipe is used before the service manager keeps it");
             }
         }
-        let mut lacking: Vec<usize> = members.iter().copied().filter(|i| self.ahead(*i) == 0).collect();
+        let mut lacking = std::mem::take(&mut self.lacking);
+        lacking.clear();
+        lacking.extend(members.iter().filter(|i| self.ahead(**i) == 0));
         lacking.sort_by_key(|i| self.capacity(*i));
-        Ok(lacking)
+        self.lacking = lacking;
+        Ok(())
     }
 
     /// One call from the source into a staging pipe.
@@ -330,9 +348,16 @@ impl Tee {
         let Some(staging) = &mut lane.staging else {
             return Moved::Refused(Errno::EBADF);
         };
-        let moved = from.attempt(|input| match call(input, staging.write.as_fd(), most, by) {
-            Moved::Nothing => Err(ErrorKind::WouldBlock.into()),
-            moved => Ok(moved),
+        // After a round with less than there was room for, to ask is cheaper than to try.
+        let asks = self.source.is_none() && from.was_short();
+        from.set_short(false);
+        let moved = from.attempt(|input| {
+            let output = staging.write.as_fd();
+            let known = asks.then(|| obstacle(input, output)).flatten();
+            match known.unwrap_or_else(|| call(input, output, most, by)) {
+                Moved::Nothing => Err(ErrorKind::WouldBlock.into()),
+                moved => Ok(moved),
+            }
         });
         match moved {
             Ok(Some(Moved::Bytes(count))) => {

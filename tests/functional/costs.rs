@@ -157,7 +157,7 @@ fn a_piece_of_lines() {
 }
 
 fn a_piece_to_three() {
-    costs("path = \"auto\"", 3, BULK, &Bounds { moving: 7.0, all: 9.0 });
+    costs("path = \"auto\"", 3, BULK, &Bounds { moving: 6.0, all: 8.0 });
 }
 
 fn a_small_message() {
