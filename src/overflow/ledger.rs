@@ -57,12 +57,10 @@ struct Dropped {
     queued: u64,
 }
 
-/// What is to be done with the bytes of what was offered, in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What became of what was offered, apart from what is kept of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admission {
-    /// Append these parts of what was offered.
-    pub keep: Vec<Range<usize>>,
-    /// Take so many bytes out of the queue, behind those of a begun record (`begun_bytes`).
+    /// Now take so many bytes out of the queue, behind those of a begun record (`begun_bytes`).
     pub cut: u64,
     /// How much was dropped by it in all.
     pub bytes: u64,
@@ -148,26 +146,40 @@ impl Ledger {
         }
     }
 
-    /// Units come; the policy decides about each.
-    pub fn admit(&mut self, units: impl Iterator<Item = Unit>, rule: &Rule) -> Admission {
+    /// Units come; the policy decides about each. `append` is told, in order, which parts of what is offered go into the queue.
+    pub fn admit(
+        &mut self,
+        units: impl Iterator<Item = Unit>,
+        rule: &Rule,
+        mut append: impl FnMut(Range<usize>),
+    ) -> Admission {
         self.dropped = Dropped::default();
-        let mut keep: Vec<Range<usize>> = Vec::new();
+        // Parts that follow each other are one.
+        let mut kept_last = 0..0;
         let mut at = 0;
         for unit in units {
             let kept = self.offer(unit, rule);
             let end = at + unit.len;
             for part in [at..at + kept.front, end - kept.back..end] {
-                match keep.last_mut() {
-                    _ if part.is_empty() => {}
-                    Some(last) if last.end == part.start => last.end = part.end,
-                    _ => keep.push(part),
+                if part.is_empty() {
+                    continue;
+                }
+                if kept_last.end == part.start {
+                    kept_last.end = part.end;
+                    continue;
+                }
+                let before = std::mem::replace(&mut kept_last, part);
+                if !before.is_empty() {
+                    append(before);
                 }
             }
             at = end;
         }
+        if !kept_last.is_empty() {
+            append(kept_last);
+        }
         let dropped = std::mem::take(&mut self.dropped);
         Admission {
-            keep,
             cut: dropped.queued,
             bytes: dropped.bytes,
             records: dropped.records,

@@ -195,10 +195,8 @@ impl Backlog {
             elsewhere,
             grace: self.grace,
         };
-        let admission = ledger.admit(units, &rule);
-        for kept in admission.keep {
-            self.queue.push(chunk, at + kept.start..at + kept.end);
-        }
+        let queue = &mut self.queue;
+        let admission = ledger.admit(units, &rule, |kept| queue.push(chunk, at + kept.start..at + kept.end));
         self.queue.cut(ledger.begun_bytes(), admission.cut);
         self.release();
         Dropped {

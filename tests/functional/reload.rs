@@ -333,6 +333,8 @@ fn routes_open_and_close() {
 }
 
 fn settings_of_a_route_change_while_it_flows() {
+    // More than the queue and three pipes of any size hold.
+    const LENGTH: u64 = 8_000_000;
     let text =
         |settings: &str| format!("[route.a]\nfrom = \"fifo:in\"\nto = [\"fifo:out\", \"fifo:two\"]\n{settings}\n");
     let daemon = Daemon::start(&text("high-watermark = \"16KiB\""));
@@ -341,7 +343,7 @@ fn settings_of_a_route_change_while_it_flows() {
     let mut other = FifoReader::open(daemon.fifo("two"));
     let mut reader = FifoReader::open(daemon.fifo("out"));
     let full = |daemon: &Daemon| daemon.route("a").paused_only_for("backpressure");
-    let other = Background::run(move || other.check_up_to(&mut Checker::new(pattern), 3_000_000));
+    let other = Background::run(move || other.check_up_to(&mut Checker::new(pattern), LENGTH));
     let held = writer.write_until(pattern, || full(&daemon));
     let accepted = daemon.route("a").int("acceptedBytes");
     assert_eq!(
@@ -370,7 +372,7 @@ fn settings_of_a_route_change_while_it_flows() {
         daemon.route("a").reasons().contains(&"rate_limit".to_owned())
     });
     assert_eq!(daemon.reload(&text("high-watermark = \"1MiB\"")), ["retune route:a"]);
-    writer.write_pattern(pattern, 3_000_000 - writer.written());
+    writer.write_pattern(pattern, LENGTH - writer.written());
     other.done();
     assert_eq!(daemon.reload("").len(), 1);
     taking.done();
