@@ -24,8 +24,9 @@ pub fn feed(orders: &Orders) -> Result<(), String> {
     let mut ends = open_all(orders, "to", OpenOptions::new().write(true))?;
     let piece = stream::lines(TURN);
     orders.wait_at_gate()?;
+    let mut turn = 0;
     loop {
-        for i in ready(&ends, PollFlags::POLLOUT)? {
+        for i in ready(&ends, PollFlags::POLLOUT, &mut turn)? {
             match ends[i].write(&piece) {
                 Ok(_) => {}
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
@@ -43,16 +44,17 @@ pub fn drain(orders: &Orders) -> Result<(), String> {
     let mut buffer = vec![1; 4 * TURN];
     orders.wait_at_gate()?;
     let mut bytes = vec![0_u64; ends.len()];
+    let mut turn = 0;
     let warm = Deadline::within(WARM);
     while !warm.passed() {
-        take(&mut ends, &mut buffer, &mut bytes)?;
+        take(&mut ends, &mut buffer, &mut bytes, &mut turn)?;
     }
     bytes.fill(0);
     orders.tell("began=1");
     let began = clock::now();
     let over = Deadline::within(window);
     while !over.passed() {
-        take(&mut ends, &mut buffer, &mut bytes)?;
+        take(&mut ends, &mut buffer, &mut bytes, &mut turn)?;
     }
     let nsec = clock::now() - began;
     let sum: u64 = bytes.iter().sum();
@@ -61,12 +63,12 @@ pub fn drain(orders: &Orders) -> Result<(), String> {
     orders.tell(&format!("bytes={sum} least={least} most={most} nsec={nsec}"));
     // The load goes on until the runner has looked at everything that it costs.
     loop {
-        take(&mut ends, &mut buffer, &mut bytes)?;
+        take(&mut ends, &mut buffer, &mut bytes, &mut turn)?;
     }
 }
 
-fn take(ends: &mut [File], buffer: &mut [u8], bytes: &mut [u64]) -> Result<(), String> {
-    for i in ready(ends, PollFlags::POLLIN)? {
+fn take(ends: &mut [File], buffer: &mut [u8], bytes: &mut [u64], turn: &mut usize) -> Result<(), String> {
+    for i in ready(ends, PollFlags::POLLIN, turn)? {
         match ends[i].read(buffer) {
             Ok(0) => return Err(format!("FIFO {i} has ended")),
             Ok(count) => bytes[i] += count as u64,
@@ -77,15 +79,19 @@ fn take(ends: &mut [File], buffer: &mut [u8], bytes: &mut [u64]) -> Result<(), S
     Ok(())
 }
 
-/// Which of them can be used; none after a tenth of a second.
-fn ready(ends: &[File], flags: PollFlags) -> Result<Vec<usize>, String> {
+/// Which of them can be used; none after a tenth of a second. Each time another one is the first of them: who always came
+/// last would have less than the others.
+fn ready(ends: &[File], flags: PollFlags, turn: &mut usize) -> Result<Vec<usize>, String> {
     let mut polled: Vec<PollFd<'_>> = ends.iter().map(|end| PollFd::new(end.as_fd(), flags)).collect();
     match poll(&mut polled, PollTimeout::from(100_u8)) {
         Ok(_) | Err(nix::errno::Errno::EINTR) => {}
         Err(errno) => return Err(format!("poll: {errno}")),
     }
     let is_ready = |end: &PollFd<'_>| end.revents().is_some_and(|found| found.intersects(flags));
-    Ok((0..polled.len()).filter(|i| is_ready(&polled[*i])).collect())
+    // A step that has no divisor in common with any number of ends here.
+    *turn = (*turn + 37) % polled.len().max(1);
+    let order = (*turn..polled.len()).chain(0..*turn);
+    Ok(order.filter(|i| is_ready(&polled[*i])).collect())
 }
 
 fn open_all(orders: &Orders, name: &str, how: &mut OpenOptions) -> Result<Vec<File>, String> {
