@@ -22,7 +22,7 @@ use crate::decide::watermark::Watermark;
 use crate::framing::Framer;
 use crate::model::CloseCause;
 use crate::sys::parcel::{Blob, Packed, Parcel, Slot, Unpacked, Unpacking};
-use crate::transport::{Chooser, ReadEnd, SavedTee, WriteEnd};
+use crate::transport::{Chooser, ReadEnd, SavedGrowth, SavedTee, WriteEnd};
 
 /// Somebody wants the route at rest.
 #[derive(Debug)]
@@ -69,6 +69,8 @@ struct SavedSource {
     abandoning: Option<i32>,
     close_cause: Option<CloseCause>,
     failure: Option<String>,
+    #[serde(default)]
+    growth: SavedGrowth,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -91,6 +93,8 @@ struct SavedDestination {
     opens: u64,
     close_cause: Option<CloseCause>,
     failure: Option<String>,
+    #[serde(default)]
+    growth: SavedGrowth,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -236,13 +240,15 @@ impl Source {
             abandoning: self.abandoning,
             close_cause: self.close_cause.clone(),
             failure: self.failure.clone(),
+            growth: self.end.as_ref().map(ReadEnd::saved_growth).unwrap_or_default(),
         })
     }
 
     fn unpack(&mut self, saved: SavedSource, parcel: &mut Unpacking) -> io::Result<()> {
         is_named(&self.name, &saved.name)?;
         self.kind.unpack(saved.kind, parcel)?;
-        self.end = parcel.take_some(saved.end)?.map(ReadEnd::new).transpose()?;
+        let end = parcel.take_some(saved.end)?.map(ReadEnd::new).transpose()?;
+        self.end = end.map(|end| end.with_growth(saved.growth));
         self.bytes = saved.bytes;
         self.framer = saved.framer;
         self.partial = parcel.bytes(saved.partial)?.into();
@@ -280,6 +286,7 @@ impl Destination {
             opens: self.opens,
             close_cause: self.close_cause.clone(),
             failure: self.failure.clone(),
+            growth: self.end.as_ref().map(WriteEnd::saved_growth).unwrap_or_default(),
         })
     }
 
@@ -288,7 +295,7 @@ impl Destination {
         self.kind.unpack(saved.kind, parcel)?;
         self.end = match saved.end {
             None => None,
-            Some(SavedEnd::Pipe(slot)) => Some(WriteEnd::new(parcel.take(slot)?)?),
+            Some(SavedEnd::Pipe(slot)) => Some(WriteEnd::new(parcel.take(slot)?)?.with_growth(saved.growth)),
             Some(SavedEnd::Always(slot)) => Some(WriteEnd::always_writable(parcel.take(slot)?)),
         };
         self.backlog.unpack(saved.backlog, parcel)?;

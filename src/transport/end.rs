@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use nix::errno::Errno;
 use tokio::io::Interest;
 
-use super::growth::Growth;
+use super::growth::{Growth, SavedGrowth};
 use crate::sys::reactor::{self, Registered};
 use crate::sys::{errno, poll};
 
@@ -74,6 +74,19 @@ impl ReadEnd {
     pub fn of_fixed_size(self, fixed: bool) -> ReadEnd {
         let growth = if fixed { Growth::none() } else { self.growth };
         ReadEnd { growth, ..self }
+    }
+
+    /// What was done to the size of its pipe.
+    #[must_use]
+    pub fn saved_growth(&self) -> SavedGrowth {
+        self.growth.saved()
+    }
+
+    /// It is the same as in the last life.
+    #[must_use]
+    pub fn with_growth(mut self, saved: SavedGrowth) -> Self {
+        self.growth = Growth::restored(saved, self.descriptor());
+        self
     }
 
     /// Bulk goes through it.
@@ -222,6 +235,19 @@ impl WriteEnd {
     pub fn of_fixed_size(self, fixed: bool) -> WriteEnd {
         let growth = if fixed { Growth::none() } else { self.growth };
         WriteEnd { growth, ..self }
+    }
+
+    /// What was done to the size of its pipe.
+    #[must_use]
+    pub fn saved_growth(&self) -> SavedGrowth {
+        self.growth.saved()
+    }
+
+    /// It is the same as in the last life.
+    #[must_use]
+    pub fn with_growth(mut self, saved: SavedGrowth) -> Self {
+        self.growth = Growth::restored(saved, self.descriptor());
+        self
     }
 
     /// Bulk goes through it.

@@ -6,9 +6,12 @@
 //! pages. Half of the limit is shared evenly by all ends that bulk goes through, so that no route is faster for having
 //! been first; also where the user needs no limit, since what stands in pipes is memory of the kernel's.
 
-use std::cell::Cell;
-use std::os::fd::AsFd;
+use std::cell::{Cell, OnceCell};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
 
 use crate::sys::pipe;
 
@@ -27,7 +30,8 @@ static ENDS: AtomicU64 = AtomicU64::new(0);
 /// Pages that they have added to their pipes.
 static ADDED: AtomicU64 = AtomicU64::new(0);
 
-/// How large an end's pipe was made. What that added is given back when the end is dropped.
+/// How large an end's pipe was made. What that added is given back when the end is dropped: a FIFO that somebody else has
+/// open outlives it.
 #[derive(Debug, Default)]
 pub(super) struct Growth {
     /// Its pipe keeps its size.
@@ -35,6 +39,15 @@ pub(super) struct Growth {
     calls: Cell<u32>,
     /// Of its pipe, once it is one of those that share.
     size: Cell<Option<u64>>,
+    /// The same end, from then on.
+    end: OnceCell<Arc<OwnedFd>>,
+}
+
+/// What an end takes into the daemon's next life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedGrowth {
+    fixed: bool,
+    size: Option<u64>,
 }
 
 impl Growth {
@@ -46,15 +59,16 @@ impl Growth {
     }
 
     /// Bulk went through: makes the pipe as large as its share, now and then. What cannot be had is no trouble.
-    pub fn grow(&self, end: impl AsFd) {
+    pub fn grow(&self, end: &Arc<OwnedFd>) {
         let calls = self.calls.replace(self.calls.get().wrapping_add(1));
         if self.fixed.get() || !calls.is_multiple_of(AGAIN) {
             return;
         }
         let size = match self.size.get() {
             Some(size) => size,
-            None if pipe::size(&end).ok() == Some(DEFAULT) => {
+            None if pipe::size(end).ok() == Some(DEFAULT) => {
                 ENDS.fetch_add(1, Ordering::Relaxed);
+                self.end.get_or_init(|| Arc::clone(end));
                 DEFAULT
             }
             // Somebody has asked for that.
@@ -63,16 +77,40 @@ impl Growth {
         self.size.set(Some(self.resize(end, size)));
     }
 
+    pub fn saved(&self) -> SavedGrowth {
+        SavedGrowth {
+            fixed: self.fixed.get(),
+            size: self.size.get(),
+        }
+    }
+
+    /// Of the same end as in the last life.
+    pub fn restored(saved: SavedGrowth, end: &Arc<OwnedFd>) -> Growth {
+        let growth = Growth::default();
+        growth.fixed.set(saved.fixed);
+        if let Some(size) = saved.size {
+            ENDS.fetch_add(1, Ordering::Relaxed);
+            ADDED.fetch_add(added(size), Ordering::Relaxed);
+            growth.size.set(Some(size));
+            growth.end.get_or_init(|| Arc::clone(end));
+        }
+        growth
+    }
+
     fn resize(&self, end: impl AsFd, size: u64) -> u64 {
         let most = pipe::soft_limit().unwrap_or(SOFT_PAGES) / 2;
         let wanted = share(most, ENDS.load(Ordering::Relaxed));
-        let (before, after) = ((size - DEFAULT) / PAGE, (wanted - DEFAULT) / PAGE);
+        let (before, after) = (added(size), added(wanted));
         let sum = ADDED.fetch_add(after, Ordering::Relaxed) + after;
         // Less is refused while more stands in it (EBUSY), and more where the user has too much: another time.
         let done = wanted != size && (after < before || sum - before <= most) && pipe::set_size(end, wanted).is_ok();
         ADDED.fetch_sub(if done { before } else { after }, Ordering::Relaxed);
         if done { wanted } else { size }
     }
+}
+
+fn added(size: u64) -> u64 {
+    size.saturating_sub(DEFAULT) / PAGE
 }
 
 /// Of so many pages for so many ends: a power of two in bytes.
@@ -83,10 +121,13 @@ fn share(pages: u64, ends: u64) -> u64 {
 
 impl Drop for Growth {
     fn drop(&mut self) {
-        if let Some(size) = self.size.get() {
-            ENDS.fetch_sub(1, Ordering::Relaxed);
-            ADDED.fetch_sub((size - DEFAULT) / PAGE, Ordering::Relaxed);
+        let Some(size) = self.size.get() else { return };
+        if let Some(end) = self.end.get().filter(|_| size > DEFAULT) {
+            // Refused while more stands in it.
+            let _ = pipe::set_size(end, DEFAULT);
         }
+        ENDS.fetch_sub(1, Ordering::Relaxed);
+        ADDED.fetch_sub(added(size), Ordering::Relaxed);
     }
 }
 
@@ -102,8 +143,10 @@ mod tests {
 
     #[test]
     fn only_a_pipe_of_the_default_size_grows_and_shrinks_again() {
-        let (read, _write) = pipe::pair().unwrap();
-        let growth = Growth::default();
+        let pair = || pipe::pair().map(|(read, write)| (Arc::new(read), write)).unwrap();
+        let (read, _write) = pair();
+        // An execve(2) drops nothing.
+        let growth = std::mem::ManuallyDrop::new(Growth::default());
         growth.grow(&read);
         let size = pipe::size(&read).unwrap();
         assert_eq!(growth.size.get(), Some(size));
@@ -113,12 +156,21 @@ mod tests {
         assert_eq!(pipe::size(&read).unwrap(), DEFAULT);
         ENDS.fetch_sub(1_000_000, Ordering::Relaxed);
 
-        let (read, _write) = pipe::pair().unwrap();
+        // What goes over into another life is given back there.
+        (0..AGAIN).for_each(|_| growth.grow(&read));
+        let grown = pipe::size(&read).unwrap();
+        let next = Growth::restored(growth.saved(), &read);
+        assert_eq!(next.saved(), growth.saved());
+        assert!(grown > DEFAULT);
+        drop(next);
+        assert_eq!(pipe::size(&read).unwrap(), DEFAULT);
+
+        let (read, _write) = pair();
         pipe::set_size(&read, 2 * DEFAULT).unwrap();
         Growth::default().grow(&read);
         assert_eq!(pipe::size(&read).unwrap(), 2 * DEFAULT);
 
-        let (read, _write) = pipe::pair().unwrap();
+        let (read, _write) = pair();
         Growth::none().grow(&read);
         assert_eq!(pipe::size(&read).unwrap(), DEFAULT);
     }

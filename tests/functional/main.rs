@@ -40,6 +40,7 @@ mod logged;
 mod orphans;
 mod over_long;
 mod permissions;
+mod pipe_sizes;
 mod processes;
 mod rates;
 mod readiness;
@@ -107,6 +108,7 @@ const THEMES: &[Theme] = &[
     ("orphans", orphans::STORIES),
     ("over_long", over_long::STORIES),
     ("permissions", permissions::STORIES),
+    ("pipe_sizes", pipe_sizes::STORIES),
     ("processes", processes::STORIES),
     ("rates", rates::STORIES),
     ("readiness", readiness::STORIES),

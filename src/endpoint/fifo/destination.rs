@@ -335,7 +335,10 @@ impl Destination for FifoDestination {
         let packed: Packed = parcel::read(packed)?;
         self.state = match packed.state {
             PackedState::Unopened => State::Unopened,
-            PackedState::Keeping(end) => State::Keeping(WriteEnd::new(parcel.take(end)?)?),
+            PackedState::Keeping(end) => {
+                let end = WriteEnd::new(parcel.take(end)?)?;
+                State::Keeping(end.of_fixed_size(self.spec.pipe_size.is_some()))
+            }
             PackedState::Lent => State::Lent,
             PackedState::NoReader(kept) => State::NoReader(parcel.take_some(kept)?.map(Arc::new)),
             PackedState::Over => State::Over,

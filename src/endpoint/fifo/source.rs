@@ -276,11 +276,14 @@ impl Source for FifoSource {
 
     fn unpack(&mut self, packed: Value, parcel: &mut Unpacking) -> io::Result<()> {
         let packed: Packed = parcel::read(packed)?;
+        let mut again = |end| -> io::Result<ReadEnd> {
+            Ok(ReadEnd::new(parcel.take(end)?)?.of_fixed_size(self.spec.pipe_size.is_some()))
+        };
         self.state = match packed.state {
             PackedState::Unopened => State::Unopened,
-            PackedState::Keeping(end) => State::Keeping(ReadEnd::new(parcel.take(end)?)?),
+            PackedState::Keeping(end) => State::Keeping(again(end)?),
             PackedState::Lent => State::Lent,
-            PackedState::AtEnd(end) => State::AtEnd(ReadEnd::new(parcel.take(end)?)?),
+            PackedState::AtEnd(end) => State::AtEnd(again(end)?),
             PackedState::Over => State::Over,
         };
         let reclaim = |identity| self.around.taken.reclaim(identity, &self.place);

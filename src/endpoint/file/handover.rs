@@ -110,7 +110,7 @@ impl Packed {
         into.kept = into.store.again(self.deposit).map_or(Kept::No, Kept::Yes);
         into.state = match self.state {
             PackedState::Unopened => State::Unopened,
-            PackedState::Opening(end) => State::Opening(WriteEnd::new(parcel.take(end)?)?),
+            PackedState::Opening(end) => State::Opening(WriteEnd::new(parcel.take(end)?)?.of_fixed_size(true)),
             PackedState::Lent => State::Lent,
             PackedState::Failed => State::Failed,
             PackedState::Over => State::Over,

@@ -19,6 +19,11 @@ pub fn make_fifo(path: impl AsRef<Path>) {
     nix::unistd::mkfifo(path.as_ref(), Mode::from_bits_truncate(0o600)).expect("mkfifo");
 }
 
+fn capacity(file: &File) -> u64 {
+    let size = nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_GETPIPE_SZ).expect("F_GETPIPE_SZ");
+    u64::try_from(size).expect("a size")
+}
+
 fn wait_ready(file: &File, flags: PollFlags, deadline: &Deadline, what: &str) -> PollFlags {
     let mut polled = [PollFd::new(file.as_fd(), flags)];
     match poll(&mut polled, deadline.poll_timeout()) {
@@ -121,6 +126,11 @@ impl FifoWriter {
         self.written
     }
 
+    /// What the FIFO can hold (F_GETPIPE_SZ).
+    pub fn capacity(&self) -> u64 {
+        capacity(&self.file)
+    }
+
     /// Writes a pattern of this length from a thread, then closes.
     pub fn in_background(path: impl AsRef<Path>, pattern: Pattern, bytes: u64) -> Background<()> {
         let path = path.as_ref().to_owned();
@@ -147,6 +157,11 @@ pub struct FifoReader {
 }
 
 impl FifoReader {
+    /// What the FIFO can hold (F_GETPIPE_SZ).
+    pub fn capacity(&self) -> u64 {
+        capacity(&self.file)
+    }
+
     /// Opens it without blocking; waits until the daemon has made the FIFO.
     pub fn open(path: impl AsRef<Path>) -> FifoReader {
         let path = path.as_ref();
