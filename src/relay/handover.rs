@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 use std::task::Poll;
 
 use serde::{Deserialize, Serialize};
@@ -20,9 +21,9 @@ use crate::decide::rate::Bucket;
 use crate::decide::route::Route;
 use crate::decide::watermark::Watermark;
 use crate::framing::Framer;
-use crate::model::CloseCause;
+use crate::model::{CloseCause, EndpointSpec, RouteSpec};
 use crate::sys::parcel::{Blob, Packed, Parcel, Slot, Unpacked, Unpacking};
-use crate::transport::{Chooser, ReadEnd, SavedGrowth, SavedTee, WriteEnd};
+use crate::transport::{Chooser, Growth, ReadEnd, SavedGrowth, SavedTee, WriteEnd};
 
 /// Somebody wants the route at rest.
 #[derive(Debug)]
@@ -211,6 +212,25 @@ impl RelayedRoute {
     }
 }
 
+/// The spec with its endpoints in the order in which they were packed: by that they are counted in everything that was. A
+/// reload that only puts them in another order changes nothing, but the config.
+pub(super) fn as_packed(spec: Arc<RouteSpec>, packed: &Unpacked) -> Arc<RouteSpec> {
+    let names = |key: &str| {
+        let all = packed.state()[key].as_array().map(Vec::as_slice).unwrap_or_default();
+        let names = all.iter().map(|one| one["name"].as_str().unwrap_or_default());
+        names.map(str::to_owned).collect::<Vec<String>>()
+    };
+    let (from, to) = (names("sources"), names("destinations"));
+    let mut ordered = (*spec).clone();
+    let place = |names: &[String], endpoint: &EndpointSpec| {
+        let shown = endpoint.to_string();
+        names.iter().position(|name| *name == shown)
+    };
+    ordered.from.sort_by_key(|source| place(&from, &source.endpoint));
+    ordered.to.sort_by_key(|destination| place(&to, &destination.endpoint));
+    if ordered == *spec { spec } else { Arc::new(ordered) }
+}
+
 /// Whether this version can read what some version has written of a route.
 pub fn check_packed(state: &Value) -> io::Result<()> {
     crate::sys::parcel::read::<SavedRoute>(state.clone()).map(drop)
@@ -248,7 +268,7 @@ impl Source {
         is_named(&self.name, &saved.name)?;
         self.kind.unpack(saved.kind, parcel)?;
         let end = parcel.take_some(saved.end)?.map(ReadEnd::new).transpose()?;
-        self.end = end.map(|end| end.with_growth(saved.growth));
+        self.end = end.map(|end| end.with_growth(Growth::restored(saved.growth)));
         self.bytes = saved.bytes;
         self.framer = saved.framer;
         self.partial = parcel.bytes(saved.partial)?.into();
@@ -295,7 +315,9 @@ impl Destination {
         self.kind.unpack(saved.kind, parcel)?;
         self.end = match saved.end {
             None => None,
-            Some(SavedEnd::Pipe(slot)) => Some(WriteEnd::new(parcel.take(slot)?)?.with_growth(saved.growth)),
+            Some(SavedEnd::Pipe(slot)) => {
+                Some(WriteEnd::new(parcel.take(slot)?)?.with_growth(Growth::restored(saved.growth)))
+            }
             Some(SavedEnd::Always(slot)) => Some(WriteEnd::always_writable(parcel.take(slot)?)),
         };
         self.backlog.unpack(saved.backlog, parcel)?;

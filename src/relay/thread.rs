@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use super::cell::RouteCell;
+use super::handover::as_packed;
 use super::message::{Brought, Command, Commands, Reports};
 use super::route::{self, RelayedRoute};
 use crate::endpoint::ends::{Surroundings, Taken};
@@ -106,6 +107,7 @@ impl RelayThread {
     /// Gives a route to the thread that goes on where the daemon's last life has left it ([`Command::Freeze`]). Where that
     /// cannot be, it begins anew, and the log says why.
     pub fn restore(&self, spec: Arc<RouteSpec>, packed: Unpacked) -> RouteHandle {
+        let spec = as_packed(spec, &packed);
         self.begin(spec, Brought::default(), Some(packed))
     }
 

@@ -94,6 +94,12 @@ impl Unpacked {
         Unpacked { state, parcel }
     }
 
+    /// What was written.
+    #[must_use]
+    pub fn state(&self) -> &Value {
+        &self.state
+    }
+
     /// What was written, as it was meant, and what it names.
     pub fn read<S: DeserializeOwned>(self) -> io::Result<(S, Unpacking)> {
         Ok((read(self.state)?, self.parcel))

@@ -82,10 +82,16 @@ impl ReadEnd {
         self.growth.saved()
     }
 
-    /// It is the same as in the last life.
+    /// The same, for the next end of the pipe. This one has nothing to do with it any more.
     #[must_use]
-    pub fn with_growth(mut self, saved: SavedGrowth) -> Self {
-        self.growth = Growth::restored(saved, self.descriptor());
+    pub fn part_growth(&self) -> Growth {
+        self.growth.part()
+    }
+
+    /// Its pipe has been grown before.
+    #[must_use]
+    pub fn with_growth(mut self, growth: Growth) -> Self {
+        self.growth = growth.of(self.descriptor());
         self
     }
 
@@ -243,10 +249,16 @@ impl WriteEnd {
         self.growth.saved()
     }
 
-    /// It is the same as in the last life.
+    /// The same, for the next end of the pipe. This one has nothing to do with it any more.
     #[must_use]
-    pub fn with_growth(mut self, saved: SavedGrowth) -> Self {
-        self.growth = Growth::restored(saved, self.descriptor());
+    pub fn part_growth(&self) -> Growth {
+        self.growth.part()
+    }
+
+    /// Its pipe has been grown before.
+    #[must_use]
+    pub fn with_growth(mut self, growth: Growth) -> Self {
+        self.growth = growth.of(self.descriptor());
         self
     }
 

@@ -33,7 +33,7 @@ static ADDED: AtomicU64 = AtomicU64::new(0);
 /// How large an end's pipe was made. What that added is given back when the end is dropped: a FIFO that somebody else has
 /// open outlives it.
 #[derive(Debug, Default)]
-pub(super) struct Growth {
+pub struct Growth {
     /// Its pipe keeps its size.
     fixed: Cell<bool>,
     calls: Cell<u32>,
@@ -52,14 +52,14 @@ pub struct SavedGrowth {
 
 impl Growth {
     /// Of an end whose pipe keeps its size.
-    pub fn none() -> Growth {
+    pub(super) fn none() -> Growth {
         let growth = Growth::default();
         growth.fixed.set(true);
         growth
     }
 
     /// Bulk went through: makes the pipe as large as its share, now and then. What cannot be had is no trouble.
-    pub fn grow(&self, end: &Arc<OwnedFd>) {
+    pub(super) fn grow(&self, end: &Arc<OwnedFd>) {
         let calls = self.calls.replace(self.calls.get().wrapping_add(1));
         if self.fixed.get() || !calls.is_multiple_of(AGAIN) {
             return;
@@ -77,6 +77,8 @@ impl Growth {
         self.size.set(Some(self.resize(end, size)));
     }
 
+    /// For the next life.
+    #[must_use]
     pub fn saved(&self) -> SavedGrowth {
         SavedGrowth {
             fixed: self.fixed.get(),
@@ -84,17 +86,51 @@ impl Growth {
         }
     }
 
-    /// Of the same end as in the last life.
-    pub fn restored(saved: SavedGrowth, end: &Arc<OwnedFd>) -> Growth {
+    /// As it was in the last life, for an end of the same pipe.
+    #[must_use]
+    pub fn restored(saved: SavedGrowth) -> Growth {
         let growth = Growth::default();
         growth.fixed.set(saved.fixed);
         if let Some(size) = saved.size {
             ENDS.fetch_add(1, Ordering::Relaxed);
             ADDED.fetch_add(added(size), Ordering::Relaxed);
             growth.size.set(Some(size));
-            growth.end.get_or_init(|| Arc::clone(end));
         }
         growth
+    }
+
+    /// Gives back what was added, if there is no more in the pipe than the kernel's default holds. What cannot be given back
+    /// is for the next end of the same pipe.
+    pub(super) fn part(&self) -> Growth {
+        let next = Growth::default();
+        next.fixed.set(self.fixed.get());
+        if !self.shrink() {
+            next.size.set(self.size.take());
+        }
+        next
+    }
+
+    /// False when the kernel refuses it (EBUSY). The end counts as long as this is not dropped.
+    fn shrink(&self) -> bool {
+        match (self.size.get(), self.end.get()) {
+            (Some(size), Some(end)) if size > DEFAULT => {
+                let done = pipe::set_size(end, DEFAULT).is_ok();
+                if done {
+                    ADDED.fetch_sub(added(size), Ordering::Relaxed);
+                    self.size.set(Some(DEFAULT));
+                }
+                done
+            }
+            _ => true,
+        }
+    }
+
+    /// Of this end from now on.
+    pub(super) fn of(self, end: &Arc<OwnedFd>) -> Growth {
+        if self.size.get().is_some() {
+            self.end.get_or_init(|| Arc::clone(end));
+        }
+        self
     }
 
     fn resize(&self, end: impl AsFd, size: u64) -> u64 {
@@ -121,11 +157,8 @@ fn share(pages: u64, ends: u64) -> u64 {
 
 impl Drop for Growth {
     fn drop(&mut self) {
+        self.shrink();
         let Some(size) = self.size.get() else { return };
-        if let Some(end) = self.end.get().filter(|_| size > DEFAULT) {
-            // Refused while more stands in it.
-            let _ = pipe::set_size(end, DEFAULT);
-        }
         ENDS.fetch_sub(1, Ordering::Relaxed);
         ADDED.fetch_sub(added(size), Ordering::Relaxed);
     }
@@ -159,11 +192,28 @@ mod tests {
         // What goes over into another life is given back there.
         (0..AGAIN).for_each(|_| growth.grow(&read));
         let grown = pipe::size(&read).unwrap();
-        let next = Growth::restored(growth.saved(), &read);
+        let next = Growth::restored(growth.saved()).of(&read);
         assert_eq!(next.saved(), growth.saved());
         assert!(grown > DEFAULT);
         drop(next);
         assert_eq!(pipe::size(&read).unwrap(), DEFAULT);
+
+        // What stands in it goes on with the pipe, and so does the size.
+        let (read, write) = pair();
+        let growth = Growth::default();
+        growth.grow(&read);
+        nix::unistd::write(&write, &[0; 100_000]).unwrap();
+        let next = growth.part();
+        drop(growth);
+        assert!(pipe::size(&read).unwrap() > DEFAULT);
+        let next = next.of(&read);
+        assert_eq!(next.saved().size, Some(pipe::size(&read).unwrap()));
+        nix::unistd::read(&*read, &mut [0; 100_000]).unwrap();
+        drop(next.part());
+        assert_eq!(
+            (next.saved().size, pipe::size(&read).unwrap()),
+            (Some(DEFAULT), DEFAULT)
+        );
 
         let (read, _write) = pair();
         pipe::set_size(&read, 2 * DEFAULT).unwrap();

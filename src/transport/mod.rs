@@ -16,7 +16,7 @@ mod tee;
 pub use choose::{Choice, Chooser, Fast};
 pub use chunk::Chunk;
 pub use end::{ReadEnd, Took, WriteEnd, Wrote};
-pub use growth::SavedGrowth;
+pub use growth::{Growth, SavedGrowth};
 pub use queue::{Queue, SLICES};
 pub use splice::{Moved, splice};
 pub use tee::{SavedTee, Tee, TeeMoved};

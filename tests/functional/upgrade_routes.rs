@@ -21,6 +21,7 @@ stories!(
     what_was_dropped_stays_counted,
     a_balance_keeps_its_shares,
     destinations_that_came_by_a_reload,
+    what_was_only_put_in_another_order,
 );
 
 /// Both ends are at rest, whatever the way.
@@ -69,6 +70,35 @@ fn what_is_queued_to_a_stuck_reader() {
         daemon.wait_for("route.a", "closed");
         daemon.finish();
     }
+}
+
+/// A reload that only puts endpoints in another order has nothing to do, and what is packed goes by the old one.
+fn what_was_only_put_in_another_order() {
+    let text = |from: &str, to: &str| format!("[route.a]\nfrom = [{from}]\nto = [{to}]\nframing = \"lines\"\n");
+    let daemon = Daemon::start(&text(
+        "\"fifo:in\", \"fifo:in2\"",
+        "\"fifo:out\", \"null\", \"fifo:other\"",
+    ));
+    let mut readers = ["out", "other"].map(|name| FifoReader::open(daemon.fifo(name)));
+    let mut writers = ["in", "in2"].map(|name| FifoWriter::open(daemon.fifo(name)));
+    let line = [&[b'x'; 99][..], b"\n"].concat();
+    let mut written = 0;
+    while !is_full(&daemon) {
+        for writer in &mut writers {
+            written += writer.try_write(&line).unwrap_or(0);
+        }
+    }
+    for (from, to) in [
+        ("\"fifo:in2\", \"fifo:in\"", "\"fifo:other\", \"fifo:out\", \"null\""),
+        ("\"fifo:in\", \"fifo:in2\"", "\"null\", \"fifo:out\", \"fifo:other\""),
+    ] {
+        assert_eq!(daemon.reload(&text(from, to)), Vec::<String>::new());
+        daemon.upgrade_at_rest(&["route.a"]);
+    }
+    for reader in &mut readers {
+        assert!(reader.read_exact(written).chunks(100).all(|read| read == line));
+    }
+    assert_eq!(daemon.route("a").int("acceptedBytes"), written as u64);
 }
 
 /// pausedUSec, and the moment since when.

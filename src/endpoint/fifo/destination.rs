@@ -23,7 +23,7 @@ use crate::sys::fifo::{Found, Identity};
 use crate::sys::parcel::{self, Parcel, Slot, Unpacking};
 use crate::sys::watch::Watch;
 use crate::sys::{pipe, poll};
-use crate::transport::WriteEnd;
+use crate::transport::{Growth, SavedGrowth, WriteEnd};
 
 /// A FIFO as a destination.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub struct FifoDestination {
     retry: Retry,
     told: bool,
     trouble: Option<Arc<str>>,
+    /// What was done to its size, while no end of it is in use.
+    growth: Growth,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,8 @@ struct Packed {
     #[serde(default)]
     deposit: Option<u64>,
     trouble: Option<String>,
+    #[serde(default)]
+    growth: SavedGrowth,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -93,6 +97,7 @@ impl FifoDestination {
             retry: Retry::default(),
             told: false,
             trouble: None,
+            growth: Growth::default(),
         }
     }
 
@@ -143,14 +148,16 @@ impl FifoDestination {
     }
 
     /// A write end that somebody reads, newly registered; `None`: nobody does.
-    fn with_reader(&self, end: &Arc<OwnedFd>) -> Result<Option<WriteEnd>, OpenError> {
+    fn with_reader(&mut self, end: &Arc<OwnedFd>) -> Result<Option<WriteEnd>, OpenError> {
         if poll::now(end).no_reader {
             return Ok(None);
         }
         match pipe::reopen(end, OFlag::O_WRONLY | OFlag::O_NONBLOCK) {
-            Ok(fresh) => WriteEnd::new(fresh)
-                .map(|end| Some(end.of_fixed_size(self.spec.pipe_size.is_some())))
-                .map_err(|error| self.failed("watch", &error)),
+            Ok(fresh) => {
+                let end = WriteEnd::new(fresh).map_err(|error| self.failed("watch", &error))?;
+                let end = end.with_growth(std::mem::take(&mut self.growth));
+                Ok(Some(end.of_fixed_size(self.spec.pipe_size.is_some())))
+            }
             // It has left again.
             Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) => Ok(None),
             Err(error) => Err(self.failed("open for writing", &error)),
@@ -160,6 +167,7 @@ impl FifoDestination {
     /// Looks whether somebody reads it.
     fn look(&mut self, kept: &mut Option<Arc<OwnedFd>>) -> Result<Option<WriteEnd>, OpenError> {
         if kept.is_none() {
+            self.growth = Growth::default();
             *kept = self.first()?;
         }
         let Some(end) = kept else { return Ok(None) };
@@ -252,6 +260,7 @@ impl Destination for FifoDestination {
     }
 
     fn gone(&mut self, end: WriteEnd) -> u64 {
+        self.growth = end.part_growth();
         self.state = State::NoReader(Some(Arc::clone(end.descriptor())));
         self.told = true;
         0
@@ -264,6 +273,7 @@ impl Destination for FifoDestination {
             None => self.unread(),
         };
         (self.watch, self.claim, self.kept) = (None, None, Kept::No);
+        self.growth = Growth::default();
         self.state = State::Over;
         unread
     }
@@ -279,6 +289,7 @@ impl Destination for FifoDestination {
             self.around.taken.put(Side::Destination, end, deposit);
         }
         (self.watch, self.claim, self.kept) = (None, None, Kept::No);
+        self.growth = Growth::default();
         None
     }
 
@@ -328,6 +339,7 @@ impl Destination for FifoDestination {
             told: self.told,
             deposit: self.kept.number(),
             trouble: self.trouble.as_deref().map(str::to_owned),
+            growth: self.growth.saved(),
         })
     }
 
@@ -356,6 +368,7 @@ impl Destination for FifoDestination {
             (_, deposit) => self.around.store.again(deposit).map_or(Kept::No, Kept::Yes),
         };
         self.trouble = packed.trouble.map(Arc::from);
+        self.growth = Growth::restored(packed.growth);
         Ok(())
     }
 }

@@ -158,7 +158,10 @@ impl FifoSource {
     fn renew(&self, old: &ReadEnd) -> Result<ReadEnd, OpenError> {
         pipe::reopen(old.descriptor(), OFlag::O_RDONLY | OFlag::O_NONBLOCK)
             .and_then(ReadEnd::new)
-            .map(|end| end.of_fixed_size(self.spec.pipe_size.is_some()))
+            .map(|end| {
+                end.with_growth(old.part_growth())
+                    .of_fixed_size(self.spec.pipe_size.is_some())
+            })
             .map_err(|error| OpenError::new(format!("cannot open {} again", self.spec.path.display()), &error))
     }
 }
