@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::Ordering;
 
@@ -206,16 +207,18 @@ fn without_a_daemon_it_says_what_was_tried() {
     );
 }
 
+fn stopping_web(socket: &Path) -> Child {
+    let mut command = ctl(&["stop", "web"]);
+    command.env("SLUICED_SOCKET", socket).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
 #[test]
 fn a_daemon_that_goes_away_is_noticed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("s");
     let listener = UnixListener::bind(&path).unwrap();
-    let child = ctl(&["stop", "web"])
-        .env("SLUICED_SOCKET", &path)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let child = stopping_web(&path);
     let (mut stream, _) = listener.accept().unwrap();
     let mut request = [0; 16];
     stream.read_exact(&mut request).unwrap();
@@ -231,11 +234,7 @@ fn a_call_that_waits_is_not_asked_again_of_nobody() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("s");
     let listener = UnixListener::bind(&path).unwrap();
-    let child = ctl(&["stop", "web"])
-        .env("SLUICED_SOCKET", &path)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let child = stopping_web(&path);
     let asked = || {
         let (stream, _) = listener.accept().unwrap();
         let mut request = Vec::new();
